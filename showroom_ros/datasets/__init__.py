@@ -1,0 +1,1 @@
+"""Readers that turn recordings and synthetic rooms into a ``Sequence``."""

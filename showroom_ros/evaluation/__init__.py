@@ -1,0 +1,1 @@
+"""Measures of geometry, depth and colour: arrays in, dataclasses out."""

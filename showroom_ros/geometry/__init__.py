@@ -1,0 +1,1 @@
+"""Pure functions on arrays: rigid transforms, cameras, depth registration, rendering."""

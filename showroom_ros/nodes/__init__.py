@@ -1,0 +1,1 @@
+"""Thin lifecycle nodes: convert, call, convert, publish."""

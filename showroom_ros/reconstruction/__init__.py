@@ -1,0 +1,1 @@
+"""From views to a map: one verb, ``Reconstructor.process(view) -> MapUpdate``."""

@@ -1,0 +1,1 @@
+"""The only code that knows rclpy and message types."""

@@ -1,0 +1,268 @@
+"""All settings of the package: frozen dataclasses that hold the only defaults.
+
+YAML files, ROS parameters and launch arguments only override them, by the same dotted names
+(``map.voxel_size_m``). An unknown key or a value out of range is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from showroom_ros.errors import SettingsError
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    live: bool = False,
+) -> Any:
+    """A dataclass field with its documentation, range and whether it may change while running."""
+    return field(
+        default=default,
+        metadata={"doc": doc, "minimum": minimum, "maximum": maximum, "choices": choices, "live": live},
+    )
+
+
+@dataclass(frozen=True)
+class PoseSettings:
+    """Where camera poses come from."""
+
+    source: str = setting("tf", "pose input", choices=("tf", "odom", "pose", "none"))
+    world_frame: str = setting("odom", "frame the map is built in (REP-105)")
+    camera_frame: str = setting("", "optical frame of the colour camera; empty = the image's frame_id")
+    max_wait_s: float = setting(2.0, "a frame without a pose is dropped after this time", minimum=0.0, maximum=60.0, live=True)
+    max_gap_s: float = setting(0.5, "poses further apart than this are not interpolated", minimum=0.0, maximum=10.0, live=True)
+    history_s: float = setting(30.0, "how long poses are kept", minimum=1.0, maximum=3600.0)
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """How messages that belong together find each other."""
+
+    slop_s: float = setting(0.02, "largest difference between stamps of colour and depth", minimum=0.0, maximum=1.0)
+    queue_size: int = setting(60, "frames kept while waiting for their partner or pose; oldest dropped", minimum=1, maximum=10000)
+    input_qos: str = setting("SENSOR_DATA", "QoS of image inputs", choices=("SENSOR_DATA", "SYSTEM_DEFAULT", "DEFAULT"))
+
+
+@dataclass(frozen=True)
+class KeyframeSettings:
+    """Which frames become keyframes."""
+
+    min_translation_m: float = setting(0.1, "moved at least this far since the last keyframe", minimum=0.0, maximum=100.0, live=True)
+    min_rotation_deg: float = setting(15.0, "or turned at least this much", minimum=0.0, maximum=360.0, live=True)
+    min_sharpness: float = setting(
+        0.4, "sharpness relative to the recent median below which a frame is blurred; 0 = off", minimum=0.0, maximum=10.0, live=True
+    )
+    max_interval_s: float = setting(2.0, "a keyframe at least this often although still; 0 = off", minimum=0.0, maximum=3600.0, live=True)
+    use_depth: bool = setting(True, "subscribe to depth")
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """The TSDF volume."""
+
+    voxel_size_m: float = setting(0.02, "edge of a voxel", minimum=0.001, maximum=1.0)
+    truncation_m: float = setting(0.08, "truncation distance of the signed distance", minimum=0.002, maximum=5.0)
+    min_depth_m: float = setting(0.1, "nearer depth is ignored", minimum=0.0, maximum=100.0, live=True)
+    max_depth_m: float = setting(5.0, "farther depth is ignored", minimum=0.01, maximum=100.0, live=True)
+    max_weight: float = setting(64.0, "cap of a voxel's weight: how slowly the map forgets", minimum=1.0, maximum=1000.0, live=True)
+    min_weight: float = setting(1.0, "voxels seen less are not meshed", minimum=0.0, maximum=1000.0)
+    max_bytes: int = setting(2_000_000_000, "cap of the map's memory; farthest blocks are evicted", minimum=1_000_000, maximum=10**12)
+    radius_m: float = setting(0.0, "blocks farther from the camera are evicted; 0 = off", minimum=0.0, maximum=1e6, live=True)
+    carve: bool = setting(True, "free space seen through old surface removes it", live=True)
+    integrate_all: bool = setting(False, "fuse every posed frame, not only keyframes")
+
+
+@dataclass(frozen=True)
+class PublishSettings:
+    """What the reconstruction node sends and how often."""
+
+    mesh: bool = setting(True, "publish ~/mesh while somebody subscribes", live=True)
+    points: bool = setting(True, "publish ~/points while somebody subscribes", live=True)
+    depth: bool = setting(True, "publish ~/depth while somebody subscribes", live=True)
+    points_rate_hz: float = setting(1.0, "how often the whole cloud is sent", minimum=0.0, maximum=100.0, live=True)
+    status_rate_hz: float = setting(1.0, "how often ~/status and /diagnostics are sent", minimum=0.01, maximum=100.0)
+    measured: bool = setting(True, "show MEASURED surface", live=True)
+    predicted: bool = setting(True, "show PREDICTED surface", live=True)
+    generated: bool = setting(True, "show GENERATED surface", live=True)
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Where files go."""
+
+    output_dir: str = setting("showroom_output", "services write below this folder only")
+    allow_any_path: bool = setting(False, "let services write anywhere")
+
+
+@dataclass(frozen=True)
+class ReconstructionSettings:
+    """How geometry is obtained."""
+
+    method: str = setting("sensor_depth", "source of geometry", choices=("sensor_depth",))
+    device: str = setting("cpu", "where the volume lives", choices=("cpu", "cuda"))
+    queue_size: int = setting(64, "views waiting to be fused; oldest dropped", minimum=1, maximum=10000)
+
+
+@dataclass(frozen=True)
+class ViewerSettings:
+    """The browser page."""
+
+    host: str = setting("127.0.0.1", "interface the page is served on; 0.0.0.0 opens it to the network")
+    port: int = setting(8080, "port of the page", minimum=1, maximum=65535)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set, by group."""
+
+    pose: PoseSettings = field(default_factory=PoseSettings)
+    sync: SyncSettings = field(default_factory=SyncSettings)
+    keyframes: KeyframeSettings = field(default_factory=KeyframeSettings)
+    map: MapSettings = field(default_factory=MapSettings)
+    reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    viewer: ViewerSettings = field(default_factory=ViewerSettings)
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """One leaf of the tree: dotted name, type, default and what its field says of it."""
+
+    name: str
+    type: type
+    default: Any
+    doc: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...] | None
+    live: bool
+
+
+def setting_infos(settings: Any = None, prefix: str = "") -> Iterator[SettingInfo]:
+    """All leaves below ``settings`` (default: ``Settings()``), with their current values as defaults."""
+    settings = Settings() if settings is None else settings
+    hints = typing.get_type_hints(type(settings))
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from setting_infos(value, f"{prefix}{item.name}.")
+        else:
+            yield SettingInfo(name=prefix + item.name, type=hints[item.name], default=value, **_described(item.metadata))
+
+
+def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: metadata[key] for key in ("doc", "minimum", "maximum", "choices", "live")}
+
+
+def to_flat(settings: Any) -> dict[str, Any]:
+    """``{dotted name: value}`` of every leaf."""
+    return {info.name: info.default for info in setting_infos(settings)}
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Nested plain dictionary, as saved with maps and reports."""
+    return dataclasses.asdict(settings)
+
+
+def override(settings: T, values: Mapping[str, Any], source: str = "settings") -> T:
+    """A copy of ``settings`` with ``values`` (nested or dotted keys) in place.
+
+    Raises:
+        SettingsError: unknown key, wrong type or value out of range; names ``source`` and the key.
+    """
+    flat = _flatten(values)
+    infos = {info.name: info for info in setting_infos(settings)}
+    for name, value in flat.items():
+        if name not in infos:
+            raise SettingsError(f"{source}: unknown setting '{name}'{_suggestion(name, infos)}")
+        flat[name] = checked_value(infos[name], value, source)
+    return _rebuild(settings, flat, "")
+
+
+def checked_value(info: SettingInfo, value: Any, source: str = "settings") -> Any:
+    """``value`` as the setting's type, or a ``SettingsError`` that names what was expected."""
+    if info.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, info.type) or (info.type is not bool and isinstance(value, bool)):
+        raise SettingsError(f"{source}: '{info.name}' is {value!r}, expected {info.type.__name__}")
+    if info.choices is not None and value not in info.choices:
+        raise SettingsError(f"{source}: '{info.name}' is '{value}', expected one of {', '.join(info.choices)}")
+    below = info.minimum is not None and not value >= info.minimum
+    above = info.maximum is not None and not value <= info.maximum
+    if below or above:
+        raise SettingsError(f"{source}: '{info.name}' is {value}, expected {info.minimum} to {info.maximum}")
+    return value
+
+
+def load_settings(*paths: str | Path, base: Settings | None = None) -> Settings:
+    """Defaults (or ``base``) overridden by YAML files, the later winning.
+
+    A file holds either the groups themselves or the ROS form ``/**: ros__parameters: ...``.
+
+    Raises:
+        SettingsError: unreadable file, YAML that is no mapping, unknown key, value out of range.
+    """
+    settings = base or Settings()
+    for path in paths:
+        settings = override(settings, _read_yaml(Path(path)), str(path))
+    return settings
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: holds a {type(content).__name__}, expected a mapping of settings")
+    merged: dict[str, Any] = {}
+    for key, value in content.items():
+        is_node = isinstance(value, dict) and set(value) == {"ros__parameters"}
+        parameters = (value["ros__parameters"] or {}) if is_node else {key: value}
+        merged.update({k: v for k, v in _flatten(parameters).items() if not (is_node and k == "use_sim_time")})
+    return merged
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _rebuild(settings: T, flat: Mapping[str, Any], prefix: str) -> T:
+    changes: dict[str, Any] = {}
+    for item in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, item.name)
+        name = prefix + item.name
+        if dataclasses.is_dataclass(value):
+            changes[item.name] = _rebuild(value, flat, f"{name}.")
+        elif name in flat:
+            changes[item.name] = flat[name]
+    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+
+
+def _suggestion(name: str, infos: Mapping[str, SettingInfo]) -> str:
+    close = difflib.get_close_matches(name, infos, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(infos))}"
