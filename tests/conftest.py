@@ -1,0 +1,26 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real recordings; the test skips where they are absent."""
+    root = Path(os.environ.get("SHOWROOM_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"no recordings at {root} (set SHOWROOM_DATA)")
+    return root
+
+
+@pytest.fixture(scope="session")
+def redkitchen(shared_data: Path) -> Path:
+    """The 7-Scenes RedKitchen recording."""
+    path = shared_data / "redkitchen"
+    if not path.is_dir():
+        pytest.skip(f"no RedKitchen recording at {path}")
+    return path
