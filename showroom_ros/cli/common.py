@@ -1,0 +1,50 @@
+"""Arguments that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from showroom_ros.errors import SettingsError
+from showroom_ros.settings import Settings, load_settings, override
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--params-file`` and ``--set``."""
+    parser.add_argument("--params-file", type=Path, action="append", default=[], help="YAML that overrides defaults; repeatable")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. map.voxel_size_m=0.03")
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Defaults, then the YAML files in order, then ``--set``.
+
+    Raises:
+        SettingsError: unreadable file, unknown name, value out of range, ``--set`` without ``=``.
+    """
+    settings = load_settings(*arguments.params_file)
+    for assignment in arguments.set:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise SettingsError(f"--set '{assignment}': expected NAME=VALUE")
+        settings = override(settings, {name: yaml.safe_load(value)}, "--set")
+    return settings
+
+
+def progress_bar(description: str, unit: str = "frame") -> Progress:
+    """A progress bar on standard error that a ``Progress`` callback moves."""
+    bar = tqdm(desc=description, unit=unit, leave=True)
+
+    def move(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return move

@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""The ``showroom`` command: the one place that catches errors and prints."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+
+from showroom_ros import __version__
+from showroom_ros.errors import ShowroomError
+
+COMMANDS = {
+    "demo": "a made-up room, recorded, replayed through the nodes in real time, scored",
+    "reconstruct": "a bag or data set folder into mesh, cloud, trajectory and report",
+    "run": "start the node graph (where 'ros2 launch' does not exist)",
+    "convert": "a data set folder into a rosbag2",
+    "replay": "play a bag over real topics with /clock",
+    "record": "write topics to a bag",
+    "view": "show a mesh in the browser",
+    "benchmark": "measure against a peer in the same run",
+}
+"""Subcommand -> what it does; each lives in ``showroom_ros.cli.<name>`` and is imported when used."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand; 0 done, 1 failed with a message, 2 wrong usage, 130 interrupted."""
+    # OpenMP threads that spin between calls starve numba's (and the other way round).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="showroom", description="Streaming indoor 3D reconstruction.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if argv[:1] == [name]:
+            importlib.import_module(f"showroom_ros.cli.{name}").add_arguments(command)
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    try:
+        return int(importlib.import_module(f"showroom_ros.cli.{arguments.command}").run(arguments) or 0)
+    except ShowroomError as error:
+        print(f"showroom {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

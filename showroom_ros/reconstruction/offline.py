@@ -1,0 +1,95 @@
+"""A whole recording through the same ``process`` the live node calls, deterministically."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from showroom_ros.errors import InputError, ShowroomError
+from showroom_ros.reconstruction.reconstructor import Reconstructor
+from showroom_ros.scene.keyframes import KeyframeSelector
+from showroom_ros.scene.mesh import Mesh
+from showroom_ros.scene.view import Sequence, View
+from showroom_ros.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class OfflineResult:
+    """What came out of a recording.
+
+    Attributes:
+        mesh: the whole map's mesh.
+        reconstructor: holds the map, e.g. to save it.
+        poses: ``(stamp_ns, T_world_camera)`` of every posed frame.
+        used: indices of the frames that were fused.
+        rejected: ``{index: reason}`` of frames that could not be used.
+    """
+
+    mesh: Mesh
+    reconstructor: Reconstructor
+    poses: list[tuple[int, object]] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+    rejected: dict[int, str] = field(default_factory=dict)
+
+
+def reconstruct(
+    sequence: Sequence,
+    settings: Settings,
+    *,
+    keyframes_only: bool = False,
+    skip: Callable[[int], bool] = lambda _: False,
+    progress: Callable[[int, int], None] | None = None,
+) -> OfflineResult:
+    """Fuses every frame of ``sequence`` (or only its keyframes) in order.
+
+    Args:
+        sequence: any recording.
+        settings: ``map``, ``reconstruction`` and ``keyframes`` are used.
+        keyframes_only: fuse only frames the live node would select.
+        skip: frames held back, by index (for scoring against them).
+        progress: called with (done, total).
+
+    Raises:
+        InputError: not one frame could be used; the message gives the first reason.
+    """
+    reconstructor = Reconstructor(settings)
+    result = OfflineResult(Mesh.empty(), reconstructor)
+    selector = KeyframeSelector(settings.keyframes) if keyframes_only else None
+    for index, view in _readable_views(sequence, result, skip, progress):
+        if view.T_world_camera is not None:
+            result.poses.append((view.stamp_ns, view.T_world_camera))
+        if selector is not None and not selector.select(view.image, view.T_world_camera, view.stamp_ns).selected:
+            continue
+        try:
+            reconstructor.process(view, mesh=False)
+            result.used.append(index)
+        except InputError as error:
+            result.rejected[index] = str(error)
+    if not result.used:
+        reason = next(iter(result.rejected.values()), "it holds no frames")
+        raise InputError(f"{sequence.name}: none of its {len(sequence)} frames could be used: {reason}")
+    if result.rejected:
+        _LOG.warning("%s: %d frames rejected, the first: %s", sequence.name, len(result.rejected), next(iter(result.rejected.values())))
+    result.mesh = reconstructor.volume.extract_mesh()
+    return result
+
+
+def _readable_views(
+    sequence: Sequence,
+    result: OfflineResult,
+    skip: Callable[[int], bool],
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[int, View]]:
+    for index in range(len(sequence)):
+        if not skip(index):
+            try:
+                view = sequence[index]
+            except ShowroomError as error:
+                result.rejected[index] = str(error)
+            else:
+                yield index, view
+        if progress is not None:
+            progress(index + 1, len(sequence))
