@@ -22,6 +22,13 @@ from showroom_ros.scene.view import View
 _TRIANGLE_LIST = 11
 _ADD, _DELETE, _DELETE_ALL = 0, 2, 3
 _FLOAT32, _UINT8 = 7, 2
+_POINT_FIELDS = (
+    ("x", 0, _FLOAT32),
+    ("y", 4, _FLOAT32),
+    ("z", 8, _FLOAT32),
+    ("rgb", 12, _FLOAT32),
+    ("provenance", 16, _UINT8),
+)
 _POINT_DTYPE = np.dtype(
     {
         "names": ["xyz", "rgb", "provenance"],
@@ -113,7 +120,7 @@ def point_cloud2_bytes(
     writer = CdrWriter()
     writer.header(stamp_ns, frame_id)
     writer.write("I", 1, count)
-    writer.write("I", 5)
+    writer.write("I", len(_POINT_FIELDS))
     for name, offset, datatype in (
         ("x", 0, 7),
         ("y", 4, 7),

@@ -7,6 +7,7 @@ holds quantised inverse depth v with depth = a / (v - b), v = 0 unknown.
 from __future__ import annotations
 
 import struct
+from typing import cast
 
 import cv2
 import numba
@@ -56,7 +57,7 @@ def _png(data: Buffer, fmt: str, name: str) -> NDArray[np.uint16]:
     if values is None or values.dtype != np.uint16 or values.ndim != 2:
         found = "no image" if values is None else f"{values.dtype} {values.shape}"
         raise InputError(f"{name}: format '{fmt}' holds {found}, expected a 16-bit PNG with one channel")
-    return values
+    return cast(NDArray[np.uint16], values)
 
 
 def _rvl(data: memoryview, name: str) -> NDArray[np.uint16]:

@@ -5,8 +5,9 @@ Nothing here imports ROS: a ``RawImage`` is made from a message or from its seri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from showroom_ros.errors import InputError
 
 Buffer = bytes | bytearray | memoryview
+ColorDecoder = Callable[["RawImage"], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,8 @@ class RawImage:
         row = self.width * channels * kind.itemsize
         if self.step < row:
             raise InputError(
-                f"{self.name}: step is {self.step} bytes, expected at least {row} for {self.width} pixels of {self.encoding}"
+                f"{self.name}: step is {self.step} bytes, "
+                f"expected at least {row} for {self.width} pixels of {self.encoding}"
             )
         if len(self.data) != self.step * self.height:
             raise InputError(
@@ -66,28 +69,32 @@ class RawImage:
         return values.reshape(self.height, self.width, channels) if channels > 1 else values
 
 
-def _reorder(channels: int, code: int | None) -> Callable[[RawImage], NDArray[np.uint8]]:
+def _rgb(image: object) -> NDArray[np.uint8]:
+    return cast(NDArray[np.uint8], image)
+
+
+def _reorder(channels: int, code: int | None) -> ColorDecoder:
     def decode(image: RawImage) -> NDArray[np.uint8]:
         pixels = image.pixels(np.uint8, channels)
-        return pixels.copy() if code is None else cv2.cvtColor(pixels, code)
+        return _rgb(pixels.copy() if code is None else cv2.cvtColor(pixels, code))
 
     return decode
 
 
 def _mono16(image: RawImage) -> NDArray[np.uint8]:
-    return cv2.cvtColor((image.pixels(np.uint16) >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    return _rgb(cv2.cvtColor((image.pixels(np.uint16) >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB))
 
 
-def _even(code: int, channels: int) -> Callable[[RawImage], NDArray[np.uint8]]:
+def _even(code: int, channels: int) -> ColorDecoder:
     def decode(image: RawImage) -> NDArray[np.uint8]:
         if image.width % 2:
             raise InputError(f"{image.name}: width is {image.width}, expected an even number for {image.encoding}")
-        return cv2.cvtColor(image.pixels(np.uint8, channels), code)
+        return _rgb(cv2.cvtColor(image.pixels(np.uint8, channels), code))
 
     return decode
 
 
-_COLOR_DECODERS: dict[str, Callable[[RawImage], NDArray[np.uint8]]] = {
+_COLOR_DECODERS: dict[str, ColorDecoder] = {
     "rgb8": _reorder(3, None),
     "bgr8": _reorder(3, cv2.COLOR_BGR2RGB),
     "rgba8": _reorder(4, cv2.COLOR_RGBA2RGB),
@@ -155,15 +162,14 @@ def decode_compressed_color(data: Buffer, fmt: str, name: str) -> NDArray[np.uin
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
     if bgr is None:
         raise InputError(f"{name}: {len(data)} bytes of format '{fmt}' cannot be decoded, expected a JPEG or PNG image")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return _rgb(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
 def _decoder(
-    image: RawImage, decoders: dict[str, Callable[[RawImage], NDArray]], kind: str
+    image: RawImage, decoders: Mapping[str, Callable[[RawImage], NDArray]], kind: str
 ) -> Callable[[RawImage], NDArray]:
     decoder = decoders.get(image.encoding)
     if decoder is None:
-        raise InputError(
-            f"{image.name}: encoding '{image.encoding}' is no {kind} encoding, expected one of {', '.join(decoders)}"
-        )
+        known = ", ".join(decoders)
+        raise InputError(f"{image.name}: encoding '{image.encoding}' is no {kind} encoding, expected one of {known}")
     return decoder

@@ -141,19 +141,23 @@ class ShowroomNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
-        return self._transition("configure", self._configure, lambda: super(ShowroomNode, self).on_configure(state))
+        managed = super().on_configure
+        return self._transition("configure", self._configure, lambda: managed(state))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
-        return self._transition("activate", self._activate, lambda: super(ShowroomNode, self).on_activate(state))
+        managed = super().on_activate
+        return self._transition("activate", self._activate, lambda: managed(state))
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
-        return self._transition("deactivate", self._deactivate, lambda: super(ShowroomNode, self).on_deactivate(state))
+        managed = super().on_deactivate
+        return self._transition("deactivate", self._deactivate, lambda: managed(state))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
-        return self._transition("clean up", self._cleanup, lambda: super(ShowroomNode, self).on_cleanup(state))
+        managed = super().on_cleanup
+        return self._transition("clean up", self._cleanup, lambda: managed(state))
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
@@ -218,7 +222,7 @@ class ShowroomNode(LifecycleNode):
             self._diagnostics = None
 
     def _start(self) -> None:
-        self.destroy_timer(self._start_timer)
+        self._start_timer.cancel()
         if not self.get_parameter("autostart").value:
             return
         for trigger in (self.trigger_configure, self.trigger_activate):
@@ -238,7 +242,7 @@ class ShowroomNode(LifecycleNode):
             )
         self._name_checks_left -= 1
         if self._name_checks_left <= 0 or self.fatal_error is not None:
-            self.destroy_timer(self._name_timer)
+            self._name_timer.cancel()
 
     def _settings_changed(self, old: Settings, new: Settings) -> None:
         self.on_settings(old, new)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -22,7 +23,20 @@ from showroom_ros.ros.lifecycle import ShowroomNode
 
 _THREADS = 4
 _POLL_S = 0.2
-_SHUTDOWN_S = 5.0
+_DRAIN_S = 2.0
+
+
+class DrainingExecutor(MultiThreadedExecutor):
+    """Can wait for the callbacks it has handed out; rclpy's own ``shutdown`` cuts them off."""
+
+    def drain(self, timeout_s: float) -> bool:
+        """Waits until no callback runs any more; returns whether that came true within ``timeout_s``."""
+        deadline_s = time.monotonic() + timeout_s
+        while any(not task.done() for task in self._futures):
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.005)
+        return True
 
 
 def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> int:
@@ -66,7 +80,7 @@ def spin_nodes(nodes: Sequence[Node], stop: threading.Event | None = None) -> No
         Exception: a defect in a callback or worker.
     """
     stop = stop or threading.Event()
-    executor = MultiThreadedExecutor(num_threads=_THREADS)
+    executor = DrainingExecutor(num_threads=_THREADS)
     for node in nodes:
         executor.add_node(node)
     with stopped_by_signals(stop):
@@ -77,9 +91,10 @@ def spin_nodes(nodes: Sequence[Node], stop: threading.Event | None = None) -> No
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
         finally:
-            executor.shutdown(timeout_sec=_SHUTDOWN_S)
+            executor.drain(_DRAIN_S)
             for node in nodes:
                 _shut_down(node)
+            executor.shutdown()
     _raise_fatal(nodes)
 
 
