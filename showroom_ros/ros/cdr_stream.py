@@ -8,7 +8,7 @@ encoding version 1). ``rclpy.serialization`` is the reference, byte for byte, in
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -82,7 +82,7 @@ class CdrReader:
             raise InputError(f"{what}: {len(data)} bytes starting {bytes(data[:4]).hex()!r} are no CDR message")
         self._data = data
         self._what = what
-        self._order = "<" if data[1] else ">"
+        self._order: Literal["<", ">"] = "<" if data[1] else ">"
         self._position = 0
 
     def read(self, code: str, count: int = 1) -> tuple[Any, ...]:

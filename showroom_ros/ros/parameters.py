@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -47,7 +47,9 @@ class SettingsParameters:
         self._node, self._on_change = node, on_change
         self._groups = tuple(groups)
         self._source = f"parameters of {node.get_fully_qualified_name()}"
-        given = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
+        given = {
+            name: cast(Parameter, parameter).value for name, parameter in node.get_parameters_by_prefix("").items()
+        }
         known = {info.name for info in setting_infos()}
         overrides = {name: value for name, value in given.items() if not self._is_foreign(name, own)}
         self.settings: Settings = override(Settings(), overrides, self._source)

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
 
 from showroom_ros.errors import ShowroomError
 
@@ -102,7 +103,7 @@ class Worker(Generic[Item]):
             raise ShowroomError(f"{self._thread.name} was busy for longer than {timeout_s} s") from error
 
     def wake(self) -> None:
-        """Lets ``on_wake`` run soon, once for any number of calls."""
+        """Lets ``on_wake`` run when the queue is empty, once for any number of calls."""
         with self._condition:
             self._is_awake = True
             self._condition.notify()
@@ -156,14 +157,12 @@ class Worker(Generic[Item]):
             self._is_busy = True
             kind, task = self._tasks.popleft() if self._tasks else ("wake", None)
             self._items_waiting -= kind == "item"
-            if not self._tasks:
-                self._is_awake, is_awake = False, self._is_awake
-            else:
-                is_awake = False
+            is_awake = self._is_awake and not self._tasks
+            self._is_awake = self._is_awake and not is_awake
         if kind == "call":
-            self._run_call(*task)
+            self._run_call(*cast(tuple, task))
         elif kind == "item":
-            self._guarded(lambda: self._handle(task))
+            self._guarded(partial(self._handle, cast(Item, task)))
         if is_awake and self._on_wake is not None:
             self._guarded(self._on_wake)
         return True
