@@ -44,6 +44,11 @@ def map_qos() -> QoSProfile:
     return _keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+def mesh_qos() -> QoSProfile:
+    """A map sent as a stream of changes: reliable, and many kept, since each one counts."""
+    return _keep_last(64, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
 def view_qos() -> QoSProfile:
     """Keyframes: none may be lost while the receiver is busy."""
     return _keep_last(32, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
