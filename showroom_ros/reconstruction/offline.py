@@ -61,7 +61,7 @@ def reconstruct(
     for index, view in _readable_views(sequence, result, skip, progress):
         if view.T_world_camera is not None:
             result.poses.append((view.stamp_ns, view.T_world_camera))
-        if selector is not None and not selector.select(view.image, view.T_world_camera, view.stamp_ns).selected:
+        if selector is not None and not selector.select(view.image, view.T_world_camera, view.stamp_ns).is_keyframe:
             continue
         try:
             reconstructor.process(view, mesh=False)
