@@ -44,8 +44,12 @@ class PoseSettings:
     source: str = setting("tf", "pose input", choices=("tf", "odom", "pose", "none"))
     world_frame: str = setting("odom", "frame the map is built in (REP-105)")
     camera_frame: str = setting("", "optical frame of the colour camera; empty = the image's frame_id")
-    max_wait_s: float = setting(2.0, "a frame without a pose is dropped after this time", minimum=0.0, maximum=60.0, live=True)
-    max_gap_s: float = setting(0.5, "poses further apart than this are not interpolated", minimum=0.0, maximum=10.0, live=True)
+    max_wait_s: float = setting(
+        2.0, "a frame without a pose is dropped after this time", minimum=0.0, maximum=60.0, live=True
+    )
+    max_gap_s: float = setting(
+        0.5, "poses further apart than this are not interpolated", minimum=0.0, maximum=10.0, live=True
+    )
     history_s: float = setting(30.0, "how long poses are kept", minimum=1.0, maximum=3600.0)
 
 
@@ -54,20 +58,44 @@ class SyncSettings:
     """How messages that belong together find each other."""
 
     slop_s: float = setting(0.02, "largest difference between stamps of colour and depth", minimum=0.0, maximum=1.0)
-    queue_size: int = setting(60, "frames kept while waiting for their partner or pose; oldest dropped", minimum=1, maximum=10000)
+    queue_size: int = setting(
+        60, "frames kept while waiting for their partner or pose; oldest dropped", minimum=1, maximum=10000
+    )
     input_qos: str = setting("SENSOR_DATA", "QoS of image inputs", choices=("SENSOR_DATA", "SYSTEM_DEFAULT", "DEFAULT"))
+    depth_timeout_s: float = setting(
+        1.0, "colour images go without depth when none came for this long", minimum=0.0, maximum=60.0
+    )
+    color_transport: str = setting("raw", "form colour arrives in", choices=("raw", "compressed"))
+    depth_transport: str = setting("raw", "form depth arrives in", choices=("raw", "compressed", "compressedDepth"))
+    color_is_rectified: bool = setting(False, "colour was undistorted already: use P of its camera_info")
+    depth_is_rectified: bool = setting(False, "depth was undistorted already: use P of its camera_info")
 
 
 @dataclass(frozen=True)
 class KeyframeSettings:
     """Which frames become keyframes."""
 
-    min_translation_m: float = setting(0.1, "moved at least this far since the last keyframe", minimum=0.0, maximum=100.0, live=True)
+    min_translation_m: float = setting(
+        0.1, "moved at least this far since the last keyframe", minimum=0.0, maximum=100.0, live=True
+    )
     min_rotation_deg: float = setting(15.0, "or turned at least this much", minimum=0.0, maximum=360.0, live=True)
     min_sharpness: float = setting(
-        0.4, "sharpness relative to the recent median below which a frame is blurred; 0 = off", minimum=0.0, maximum=10.0, live=True
+        0.4,
+        "sharpness relative to the recent median below which a frame is blurred; 0 = off",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
     )
-    max_interval_s: float = setting(2.0, "a keyframe at least this often although still; 0 = off", minimum=0.0, maximum=3600.0, live=True)
+    max_interval_s: float = setting(
+        2.0, "a keyframe at least this often although still; 0 = off", minimum=0.0, maximum=3600.0, live=True
+    )
+    min_appearance_change: float = setting(
+        0.15,
+        "without poses: a keyframe once the image differs this much (1 - correlation)",
+        minimum=0.0,
+        maximum=2.0,
+        live=True,
+    )
     use_depth: bool = setting(True, "subscribe to depth")
 
 
@@ -79,12 +107,20 @@ class MapSettings:
     truncation_m: float = setting(0.08, "truncation distance of the signed distance", minimum=0.002, maximum=5.0)
     min_depth_m: float = setting(0.1, "nearer depth is ignored", minimum=0.0, maximum=100.0, live=True)
     max_depth_m: float = setting(5.0, "farther depth is ignored", minimum=0.01, maximum=100.0, live=True)
-    max_weight: float = setting(64.0, "cap of a voxel's weight: how slowly the map forgets", minimum=1.0, maximum=1000.0, live=True)
+    max_weight: float = setting(
+        64.0, "cap of a voxel's weight: how slowly the map forgets", minimum=1.0, maximum=1000.0, live=True
+    )
     min_weight: float = setting(1.0, "voxels seen less are not meshed", minimum=0.0, maximum=1000.0)
-    max_bytes: int = setting(2_000_000_000, "cap of the map's memory; farthest blocks are evicted", minimum=1_000_000, maximum=10**12)
-    radius_m: float = setting(0.0, "blocks farther from the camera are evicted; 0 = off", minimum=0.0, maximum=1e6, live=True)
+    max_bytes: int = setting(
+        2_000_000_000, "cap of the map's memory; farthest blocks are evicted", minimum=1_000_000, maximum=10**12
+    )
+    radius_m: float = setting(
+        0.0, "blocks farther from the camera are evicted; 0 = off", minimum=0.0, maximum=1e6, live=True
+    )
     carve: bool = setting(True, "free space seen through old surface removes it", live=True)
-    integrate_all: bool = setting(False, "fuse every posed frame, not only keyframes")
+    mesh_tolerance_m: float = setting(
+        0.002, "surface that moved less is not meshed again; 0 = every change", minimum=0.0, maximum=1.0, live=True
+    )
 
 
 @dataclass(frozen=True)
@@ -163,7 +199,9 @@ def setting_infos(settings: Any = None, prefix: str = "") -> Iterator[SettingInf
         if dataclasses.is_dataclass(value):
             yield from setting_infos(value, f"{prefix}{item.name}.")
         else:
-            yield SettingInfo(name=prefix + item.name, type=hints[item.name], default=value, **_described(item.metadata))
+            yield SettingInfo(
+                name=prefix + item.name, type=hints[item.name], default=value, **_described(item.metadata)
+            )
 
 
 def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,6 +178,13 @@ def read_image(data: bytes, what: str) -> RawImage:
     return _read_image(CdrReader(data, what), what)
 
 
+def read_compressed_image(data: bytes, what: str) -> tuple[str, memoryview]:
+    """Format and bytes of a serialised ``sensor_msgs/CompressedImage``; ``what`` names it in errors."""
+    reader = CdrReader(data, what)
+    reader.header()
+    return reader.string(), reader.octets()
+
+
 def read_view(data: bytes, what: str = "view") -> tuple[View, str]:
     """A serialised ``showroom_ros/View`` and its world frame.
 

@@ -20,7 +20,7 @@ from showroom_ros.geometry.se3 import pose_from, quat_from_rotation, quat_wxyz_f
 from showroom_ros.ros.cdr_stream import NANOSECONDS
 from showroom_ros.ros.depth_codec import decode_compressed_depth
 from showroom_ros.ros.images import RawImage, decode_color, decode_compressed_color, decode_depth
-from showroom_ros.ros.interfaces import ViewMessage
+from showroom_ros.ros.interfaces import View as ViewMessage
 from showroom_ros.scene.view import View
 
 _MODEL_NAMES = {"": "none", "none": "none", "fisheye": "equidistant", "kannala_brandt4": "equidistant"}

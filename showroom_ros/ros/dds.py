@@ -9,28 +9,30 @@ from __future__ import annotations
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import TypeVar
 
 from showroom_ros.errors import ShowroomError
 
+Environment = TypeVar("Environment", bound=MutableMapping[str, str])
 _VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _FILE_NAME = "fastdds_profile.xml"
 
 
-def configure_dds(environ: MutableMapping[str, str]) -> Path | None:
+def configure_dds(environ: Environment) -> Environment:
     """Points Fast DDS to the profile of this package, before ``rclpy.init``.
 
     Args:
         environ: ``os.environ``, or the environment of a process to be started.
 
     Returns:
-        The profile, or None where the user has set one (it is left alone).
+        ``environ`` itself; where the user has set a profile it is left alone.
     """
     if any(environ.get(name) for name in _VARIABLES):
-        return None
+        return environ
     path = profile_path()
     for name in _VARIABLES:
         environ[name] = str(path)
-    return path
+    return environ
 
 
 def profile_path() -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
@@ -133,7 +134,7 @@ class Diagnostics:
         self._node, self._values, self._errors = node, values, errors
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._errors_reported = 0
-        self._timer = node.create_timer(1.0 / rate_hz, self.publish)
+        self._timer = node.create_timer(1.0 / rate_hz, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.inputs: list[InputMonitor] = []
 
     def publish(self) -> None:

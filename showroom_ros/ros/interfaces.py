@@ -7,8 +7,7 @@ from showroom_ros.errors import MissingDependencyError
 try:
     from tf2_msgs.msg import TFMessage
 
-    from showroom_ros.msg import Status
-    from showroom_ros.msg import View as ViewMessage
+    from showroom_ros.msg import Status, View
     from showroom_ros.srv import FilePath
 except ImportError as error:
     raise MissingDependencyError(
@@ -16,4 +15,4 @@ except ImportError as error:
         "run './run demo' once, or build the package with colcon and source its setup file"
     ) from error
 
-__all__ = ["FilePath", "Status", "TFMessage", "ViewMessage"]
+__all__ = ["FilePath", "Status", "TFMessage", "View"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
-from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
@@ -33,6 +33,7 @@ class ShowroomNode(LifecycleNode):
     Attributes:
         errors: what was reported.
         fatal_error: what ``fail`` was given; ``runner.spin_nodes`` ends with it.
+        steady_clock: for timers that must run whatever ROS time does.
     """
 
     def __init__(self, name: str, groups: Iterable[str], **node_options: Any) -> None:
@@ -53,8 +54,10 @@ class ShowroomNode(LifecycleNode):
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-_JUMP_BACK_S), on_clock_change=False)
         self._jump_handle = self.get_clock().create_jump_callback(threshold, post_callback=self._jumped)
         self._name_checks_left = _NAME_CHECKS
-        self._start_timer = self.create_timer(0.0, self._start)
-        self._name_timer = self.create_timer(_NAME_CHECK_PERIOD_S, self._check_name)
+        # simulated time may stand still, or not have begun
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._start_timer = self.create_timer(0.0, self._start, clock=self.steady_clock)
+        self._name_timer = self.create_timer(_NAME_CHECK_PERIOD_S, self._check_name, clock=self.steady_clock)
 
     @property
     def settings(self) -> Settings:

@@ -1,15 +1,15 @@
 """Where frames are at a given time: a transform tree with history, in plain numpy.
 
 Nothing waits here. A lookup that cannot be answered says whether it may be answered later
-(``NotYetError``, ``MissingFrameError``) or never (``TooOldError``, ``GapError``, ``DisconnectedError``),
+(``NotYetError``, ``MissingFrameError``, ``DisconnectedError``) or never (``TooOldError``, ``GapError``),
 so that the caller can keep its frame or drop it.
 """
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, insort
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Protocol
 
@@ -44,6 +44,11 @@ class GapError(TransformError):
     """The transforms around the stamp are too far apart to interpolate."""
 
 
+def may_come(error: TransformError) -> bool:
+    """Whether the lookup that failed with ``error`` may succeed once more transforms have arrived."""
+    return isinstance(error, NotYetError | MissingFrameError | DisconnectedError)
+
+
 class TransformSource(Protocol):
     """What answers lookups: ``TransformBuffer``, or ``tf2_ros`` behind the same face."""
 
@@ -76,7 +81,7 @@ class PoseHistory:
         if index < len(self._poses) and self._poses[index][0] == stamp_ns:
             self._poses[index] = (stamp_ns, pose)
             return
-        insort(self._poses, (stamp_ns, pose), key=_BY_STAMP)
+        self._poses.insert(index, (stamp_ns, pose))
         # in one go now and then: removing from the front of a list moves the rest
         expired = bisect_left(self._poses, self._poses[-1][0] - self._history_ns, key=_BY_STAMP)
         if expired > len(self._poses) // 4:
@@ -117,7 +122,6 @@ class _Edge:
     parent: str
     history: PoseHistory
     static: Matrix | None = None
-    stamps_seen: int = field(default=0)
 
 
 class TransformBuffer:
