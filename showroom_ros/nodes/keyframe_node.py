@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from showroom_ros.errors import ShowroomError, TransformError
+from showroom_ros.geometry.transform_tree import TransformBuffer, may_come
 from showroom_ros.ros.camera_inputs import CameraInputs
 from showroom_ros.ros.cdr import view_bytes
 from showroom_ros.ros.frame_assembly import FrameAssembler, RawFrame
@@ -20,7 +21,6 @@ from showroom_ros.ros.pose_source import make_pose_source
 from showroom_ros.ros.qos import view_qos
 from showroom_ros.ros.runner import run_node
 from showroom_ros.ros.tf_listener import make_transform_listener
-from showroom_ros.ros.transforms import TransformBuffer, may_come
 from showroom_ros.ros.worker import Worker
 from showroom_ros.scene.keyframes import KeyframeSelector
 from showroom_ros.scene.rectification import rectify

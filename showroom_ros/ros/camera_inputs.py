@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError, TransformError
 from showroom_ros.geometry.camera import Camera
+from showroom_ros.geometry.transform_tree import NotYetError, TransformSource
 from showroom_ros.ros.frame_assembly import COLOR, DEPTH, RawFrame
 from showroom_ros.ros.image_stream import ImageStream, StreamMessage
 from showroom_ros.ros.lifecycle import ShowroomNode
-from showroom_ros.ros.transforms import NotYetError, TransformSource
 from showroom_ros.scene.view import SensorFrame
 from showroom_ros.settings import Settings
 

@@ -16,7 +16,7 @@ from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import pose_from, quat_from_rotation, quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
 from showroom_ros.ros.cdr_stream import CdrReader, CdrWriter
-from showroom_ros.ros.images import RawImage
+from showroom_ros.scene.image_codec import RawImage
 from showroom_ros.scene.view import View
 
 _TRIANGLE_LIST = 11
@@ -278,10 +278,10 @@ def _write_pose(writer: CdrWriter, pose: NDArray[np.float64] | None) -> None:
 
 
 def _read_image(reader: CdrReader, what: str) -> RawImage:
-    stamp_ns, frame_id = reader.header()
+    reader.header()
     height, width = reader.read("I", 2)
     encoding, is_bigendian, step = reader.string(), bool(reader.one("B")), reader.one("I")
-    return RawImage(height, width, encoding, is_bigendian, step, reader.octets(), stamp_ns, frame_id, what)
+    return RawImage(encoding, height, width, step, reader.octets(), is_bigendian, what)
 
 
 def _read_ideal_camera(reader: CdrReader) -> Camera:

@@ -20,7 +20,13 @@ NANOSECONDS = 1_000_000_000
 
 
 class CdrWriter:
-    """Collects fields; ``bytes()`` joins them once."""
+    """Collects fields; ``bytes()`` joins them once.
+
+    Attributes:
+        padding: the byte written where alignment leaves a gap; its value means nothing.
+    """
+
+    padding = b"\0"
 
     def __init__(self) -> None:
         """Starts an empty message."""
@@ -64,7 +70,7 @@ class CdrWriter:
     def _append(self, data: Any, size: int, alignment: int) -> None:
         padding = -self._size % alignment
         if padding:
-            self._chunks.append(bytes(padding))
+            self._chunks.append(self.padding * padding)
         self._chunks.append(data)
         self._size += padding + size
 
@@ -119,6 +125,13 @@ class CdrReader:
         count = self.one("I")
         start = self._take(count * kind.itemsize, kind.itemsize if count else 1)
         return np.frombuffer(self._data, kind, count, start)
+
+    def structs(self, dtype: DTypeLike, width: int) -> NDArray:
+        """A sequence of structs of ``width`` equal numbers each, as a read-only [N, width] array."""
+        kind = np.dtype(dtype).newbyteorder(self._order)
+        count = self.one("I") * width
+        start = self._take(count * kind.itemsize, kind.itemsize if count else 1)
+        return np.frombuffer(self._data, kind, count, start).reshape(-1, width)
 
     def header(self) -> tuple[int, str]:
         """``std_msgs/Header`` as stamp in nanoseconds and frame id."""

@@ -15,15 +15,19 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from showroom_ros.errors import InputError
-from showroom_ros.geometry.camera import DISTORTION_SIZES, Camera
+from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import pose_from, quat_from_rotation, quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
 from showroom_ros.ros.cdr_stream import NANOSECONDS
-from showroom_ros.ros.depth_codec import decode_compressed_depth
-from showroom_ros.ros.images import RawImage, decode_color, decode_compressed_color, decode_depth
 from showroom_ros.ros.interfaces import View as ViewMessage
+from showroom_ros.scene.image_codec import (
+    RawImage,
+    camera_from_info,
+    decode_compressed_depth,
+    decode_compressed_image,
+    decode_depth,
+    decode_image,
+)
 from showroom_ros.scene.view import View
-
-_MODEL_NAMES = {"": "none", "none": "none", "fisheye": "equidistant", "kannala_brandt4": "equidistant"}
 
 
 def ns_from_stamp(stamp: Time) -> int:
@@ -39,37 +43,40 @@ def stamp_from_ns(stamp_ns: int) -> Time:
 
 def raw_image(message: Image, name: str) -> RawImage:
     """The message's size, encoding and bytes, not yet decoded; ``name`` is its topic."""
+    data = memoryview(message.data)
     return RawImage(
-        message.height,
-        message.width,
-        message.encoding,
-        bool(message.is_bigendian),
-        message.step,
-        memoryview(message.data),
-        ns_from_stamp(message.header.stamp),
-        message.header.frame_id,
-        name,
+        message.encoding, message.height, message.width, message.step, data, bool(message.is_bigendian), name
     )
 
 
+def color_from_raw(raw: RawImage) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] RGB; raises ``InputError`` for what ``image_codec.decode_image`` refuses."""
+    return decode_image(raw.encoding, raw.height, raw.width, raw.step, raw.data, raw.is_bigendian, raw.name)
+
+
+def depth_from_raw(raw: RawImage) -> NDArray[np.float32]:
+    """float32 [H, W] metres, NaN unknown; raises ``InputError`` for what ``image_codec.decode_depth`` refuses."""
+    return decode_depth(raw.encoding, raw.height, raw.width, raw.step, raw.data, raw.is_bigendian, raw.name)
+
+
 def color_from_image(message: Image, name: str) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] RGB; raises ``InputError`` for what ``images.decode_color`` refuses."""
-    return decode_color(raw_image(message, name))
+    """uint8 [H, W, 3] RGB of a message."""
+    return color_from_raw(raw_image(message, name))
 
 
 def depth_from_image(message: Image, name: str) -> NDArray[np.float32]:
-    """float32 [H, W] metres, NaN unknown; raises ``InputError`` for what ``images.decode_depth`` refuses."""
-    return decode_depth(raw_image(message, name))
+    """float32 [H, W] metres, NaN unknown, of a message."""
+    return depth_from_raw(raw_image(message, name))
 
 
 def color_from_compressed(message: CompressedImage, name: str) -> NDArray[np.uint8]:
     """uint8 [H, W, 3] RGB of a JPEG or PNG message."""
-    return decode_compressed_color(memoryview(message.data), message.format, name)
+    return decode_compressed_image(message.format, memoryview(message.data), name)
 
 
 def depth_from_compressed(message: CompressedImage, name: str) -> NDArray[np.float32]:
     """float32 [H, W] metres of a ``compressedDepth`` (or plain 16-bit PNG) message."""
-    return decode_compressed_depth(memoryview(message.data), message.format, name)
+    return decode_compressed_depth(message.format, memoryview(message.data), name)
 
 
 def image_message(image: NDArray, encoding: str, frame_id: str, stamp_ns: int) -> Image:
@@ -82,28 +89,26 @@ def image_message(image: NDArray, encoding: str, frame_id: str, stamp_ns: int) -
     return message
 
 
-def camera_from_info(message: CameraInfo, name: str, *, rectified: bool = False) -> Camera:
-    """The camera of the images that come with ``message``.
-
-    Region of interest and binning are applied, so that the size is that of the images.
-
-    Args:
-        message: the calibration.
-        name: its topic, for error messages.
-        rectified: the images were undistorted already: intrinsics come from P, without distortion.
+def camera_from_message(message: CameraInfo, name: str, *, rectified: bool = False) -> Camera:
+    """The camera of the images that come with ``message``; see ``scene.camera_info``.
 
     Raises:
         InputError: zero or negative focal length (an uncalibrated camera), unknown lens model, wrong
             number of coefficients, or a region outside the image.
     """
-    use_p = rectified and message.p[0] != 0
-    fx, fy, cx, cy = (message.p[i] for i in (0, 5, 2, 6)) if use_p else (message.k[i] for i in (0, 4, 2, 5))
-    model, distortion = ("none", ()) if rectified else _lens(message, name)
-    try:
-        camera = Camera(message.width, message.height, fx, fy, cx, cy, model, distortion)
-        return _windowed(camera, message)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+    roi = message.roi
+    return camera_from_info(
+        message.width,
+        message.height,
+        message.k,
+        message.d,
+        message.distortion_model,
+        message.p,
+        binning=(message.binning_x, message.binning_y),
+        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
+        rectified=rectified,
+        name=name,
+    )
 
 
 def camera_info_message(camera: Camera, frame_id: str, stamp_ns: int) -> CameraInfo:
@@ -173,7 +178,7 @@ def view_from_message(message: ViewMessage, name: str = "view") -> View:
     try:
         return View(
             image=raw_image(message.image, f"{name}.image").pixels(np.uint8, 3).copy(),
-            camera=camera_from_info(message.camera_info, f"{name}.camera_info"),
+            camera=camera_from_message(message.camera_info, f"{name}.camera_info"),
             T_world_camera=pose_matrix(message.pose, f"{name}.pose") if message.has_pose else None,
             stamp_ns=ns_from_stamp(message.header.stamp),
             frame_id=message.header.frame_id,
@@ -181,29 +186,6 @@ def view_from_message(message: ViewMessage, name: str = "view") -> View:
         )
     except InputError as error:
         raise error if str(error).startswith(name) else InputError(f"{name}: {error}") from error
-
-
-def _lens(message: CameraInfo, name: str) -> tuple[str, tuple[float, ...]]:
-    model = _MODEL_NAMES.get(message.distortion_model.lower(), message.distortion_model.lower())
-    distortion = tuple(float(value) for value in message.d)
-    if model != "equidistant" and not any(distortion):
-        return "none", ()
-    if model not in DISTORTION_SIZES or model == "none":
-        raise InputError(
-            f"{name}: distortion_model '{message.distortion_model}' with {len(distortion)} coefficients is unknown, "
-            f"expected one of {', '.join(sorted(DISTORTION_SIZES))}"
-        )
-    return model, distortion
-
-
-def _windowed(camera: Camera, message: CameraInfo) -> Camera:
-    roi = message.roi
-    if roi.width and roi.height:
-        camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
-    binning_x, binning_y = max(message.binning_x, 1), max(message.binning_y, 1)
-    if binning_x == binning_y == 1:
-        return camera
-    return camera.scaled(camera.width // binning_x, camera.height // binning_y)
 
 
 def _matrix(position: Any, orientation: Any, name: str) -> NDArray[np.float64]:

@@ -14,11 +14,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.ros.cdr import read_compressed_image, read_image, stamp_and_frame
-from showroom_ros.ros.conversions import camera_from_info
-from showroom_ros.ros.depth_codec import decode_compressed_depth
-from showroom_ros.ros.images import decode_color, decode_compressed_color, decode_depth
+from showroom_ros.ros.conversions import camera_from_message, color_from_raw, depth_from_raw
 from showroom_ros.ros.lifecycle import ShowroomNode
 from showroom_ros.ros.qos import input_qos
+from showroom_ros.scene.image_codec import decode_compressed_depth, decode_compressed_image
 
 _AFTER_STAMP = 12
 """Bytes of a serialised message before what follows the stamp."""
@@ -94,17 +93,17 @@ class ImageStream:
     def color(self, message: StreamMessage) -> NDArray[np.uint8]:
         """uint8 [H, W, 3] RGB; raises ``InputError``."""
         if self._transport == "raw":
-            return decode_color(read_image(message.data, self.topic))
+            return color_from_raw(read_image(message.data, self.topic))
         fmt, data = read_compressed_image(message.data, self.topic)
-        return decode_compressed_color(data, fmt, self.topic)
+        return decode_compressed_image(fmt, data, self.topic)
 
     def depth(self, message: StreamMessage) -> NDArray[np.float32]:
         """float32 [H, W] metres, NaN unknown; raises ``InputError``, also when no pixel is known."""
         if self._transport == "raw":
-            depth = decode_depth(read_image(message.data, self.topic))
+            depth = depth_from_raw(read_image(message.data, self.topic))
         else:
             fmt, data = read_compressed_image(message.data, self.topic)
-            depth = decode_compressed_depth(data, fmt, self.topic)
+            depth = decode_compressed_depth(fmt, data, self.topic)
         if not np.isfinite(depth).any():
             raise InputError(f"{self.topic}: no pixel of {depth.shape[1]}x{depth.shape[0]} has a valid depth")
         return depth
@@ -123,7 +122,7 @@ class ImageStream:
             self._info = calibration
             try:
                 message = deserialize_message(data, CameraInfo)
-                self._camera = camera_from_info(message, self.info_topic, rectified=self._is_rectified)
+                self._camera = camera_from_message(message, self.info_topic, rectified=self._is_rectified)
             except InputError as error:
                 self._camera = error
                 raise

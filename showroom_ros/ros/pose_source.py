@@ -11,11 +11,11 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError, TransformError
+from showroom_ros.geometry.transform_tree import MissingFrameError, PoseHistory, TransformSource
 from showroom_ros.ros.conversions import ns_from_stamp, pose_matrix
 from showroom_ros.ros.lifecycle import ShowroomNode
 from showroom_ros.ros.qos import input_qos
 from showroom_ros.ros.time_sync import JUMP_BACK_NS
-from showroom_ros.ros.transforms import MissingFrameError, PoseHistory, TransformSource
 from showroom_ros.settings import PoseSettings
 
 

@@ -12,11 +12,7 @@ from rclpy.duration import Duration
 from rclpy.time import Time
 
 from showroom_ros.errors import InputError, ShowroomError, TransformError
-from showroom_ros.ros.conversions import ns_from_stamp, transform_matrix
-from showroom_ros.ros.interfaces import TFMessage
-from showroom_ros.ros.lifecycle import ShowroomNode
-from showroom_ros.ros.qos import tf_qos, tf_static_qos
-from showroom_ros.ros.transforms import (
+from showroom_ros.geometry.transform_tree import (
     DisconnectedError,
     MissingFrameError,
     NotYetError,
@@ -24,6 +20,10 @@ from showroom_ros.ros.transforms import (
     TransformBuffer,
     TransformSource,
 )
+from showroom_ros.ros.conversions import ns_from_stamp, transform_matrix
+from showroom_ros.ros.interfaces import TFMessage
+from showroom_ros.ros.lifecycle import ShowroomNode
+from showroom_ros.ros.qos import tf_qos, tf_static_qos
 from showroom_ros.settings import PoseSettings
 
 

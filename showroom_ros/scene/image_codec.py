@@ -25,6 +25,7 @@ from showroom_ros.scene.depth_codec import (
 )
 
 __all__ = [
+    "RawImage",
     "camera_from_info",
     "decode_compressed_depth",
     "decode_compressed_image",
@@ -39,7 +40,7 @@ JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, eq=False)
-class _RawImage:
+class RawImage:
     """Fields of ``sensor_msgs/Image``, not yet checked."""
 
     encoding: str
@@ -72,7 +73,7 @@ class _RawImage:
         return values.reshape(self.height, self.width, channels) if channels > 1 else values
 
 
-Decoder = Callable[[_RawImage], NDArray]
+Decoder = Callable[[RawImage], NDArray]
 
 
 def _uint8(pixels: NDArray) -> NDArray[np.uint8]:
@@ -84,7 +85,7 @@ def _converted(channels: int, code: int) -> Decoder:
 
 
 def _high_byte(channels: int, code: int | None) -> Decoder:
-    def decode(image: _RawImage) -> NDArray[np.uint8]:
+    def decode(image: RawImage) -> NDArray[np.uint8]:
         pixels = (image.pixels(np.uint16, channels) >> 8).astype(np.uint8)
         return pixels if code is None else _uint8(cv2.cvtColor(pixels, code))
 
@@ -92,7 +93,7 @@ def _high_byte(channels: int, code: int | None) -> Decoder:
 
 
 def _yuv(code: int) -> Decoder:
-    def decode(image: _RawImage) -> NDArray[np.uint8]:
+    def decode(image: RawImage) -> NDArray[np.uint8]:
         if image.width % 2:
             raise InputError(f"{image.name}: width is {image.width}, expected an even number for {image.encoding}")
         return _uint8(cv2.cvtColor(image.pixels(np.uint8, 2), code))
@@ -146,7 +147,7 @@ def decode_image(
     Raises:
         InputError: unknown encoding (the known ones are listed), empty image, wrong ``step`` or length.
     """
-    image = _RawImage(encoding, height, width, step, memoryview(data), bool(is_bigendian), name)
+    image = RawImage(encoding, height, width, step, memoryview(data), bool(is_bigendian), name)
     return _decoder(image, _COLOR_DECODERS, "colour")(image)
 
 
@@ -157,7 +158,7 @@ def decode_depth(
 
     Arguments and errors as ``decode_image``.
     """
-    image = _RawImage(encoding, height, width, step, memoryview(data), bool(is_bigendian), name)
+    image = RawImage(encoding, height, width, step, memoryview(data), bool(is_bigendian), name)
     return _decoder(image, _DEPTH_DECODERS, "depth")(image)
 
 
@@ -192,7 +193,7 @@ def encode_compressed_image(image: NDArray[np.uint8], codec: str = "jpeg") -> tu
     return f"rgb8; {codec} compressed bgr8", stored.tobytes()
 
 
-def _decoder(image: _RawImage, decoders: Mapping[str, Decoder], kind: str) -> Decoder:
+def _decoder(image: RawImage, decoders: Mapping[str, Decoder], kind: str) -> Decoder:
     decoder = decoders.get(image.encoding)
     if decoder is None:
         raise InputError(
