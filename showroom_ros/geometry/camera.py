@@ -18,6 +18,8 @@ DISTORTION_SIZES: dict[str, tuple[int, ...]] = {
 """Lens models and the lengths their coefficient lists may have."""
 
 _NEWTON_STEPS = 20
+_FARTHEST = 100.0
+"""Normalised coordinate (89.4 degrees off the axis) beyond which an iteration has run away."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,9 @@ class Camera:
         ideal = xy.copy()
         for _ in range(_NEWTON_STEPS):
             ideal = ideal + (xy - self.distort(ideal))
-        failed = np.abs(self.distort(ideal) - xy).max(axis=-1) > 1e-4
-        ideal[failed] = np.nan
-        return ideal
+            ideal[np.abs(ideal).max(axis=-1) > _FARTHEST] = np.nan
+        converged = np.abs(self.distort(ideal) - xy).max(axis=-1) <= 1e-4
+        return np.where(converged[..., None], ideal, np.nan)
 
     def _undistort_equidistant(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         k1, k2, k3, k4 = self.distortion
