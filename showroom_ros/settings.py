@@ -159,7 +159,10 @@ class ViewerSettings:
     """The browser page."""
 
     host: str = setting("127.0.0.1", "interface the page is served on; 0.0.0.0 opens it to the network")
-    port: int = setting(8080, "port of the page", minimum=1, maximum=65535)
+    port: int = setting(8080, "port of the page; the next free one where it is taken", minimum=1, maximum=65535)
+    max_rate_hz: float = setting(4.0, "how often the page is updated at most", minimum=0.1, maximum=60.0)
+    max_points: int = setting(1_000_000, "larger clouds are thinned out", minimum=1000, maximum=100_000_000)
+    up: str = setting("+z", "axis of the world that points up", choices=("+x", "-x", "+y", "-y", "+z", "-z"))
 
 
 @dataclass(frozen=True)
