@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Test runs side by side on one machine, and robots on its network, must not hear each other.
+os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
