@@ -18,7 +18,7 @@ from showroom_ros.errors import ShowroomError
 from showroom_ros.ros.conversions import ns_from_stamp
 from showroom_ros.ros.dds import configure_dds
 from showroom_ros.ros.interfaces import FilePath, Status
-from showroom_ros.ros.marker_reader import DELETE, DELETE_ALL, read_marker_array
+from showroom_ros.ros.marker_reader import MarkerBlocks, MarkerKey, read_marker_array
 from showroom_ros.ros.qos import map_qos, mesh_qos
 from showroom_ros.scene.mesh import Mesh
 
@@ -46,7 +46,8 @@ class MapClient:
         self._node = rclpy.create_node("map_client", context=self._context)
         self._name = reconstruction
         self._lock = threading.Lock()
-        self._blocks: dict[tuple[str, int], Mesh] = {}
+        self._follower = MarkerBlocks()
+        self._blocks: dict[MarkerKey, Mesh] = {}
         self.arrivals: list[tuple[int, int]] = []
         self.bytes_received = 0
         self.status: Status | None = None
@@ -74,7 +75,7 @@ class MapClient:
     def mesh(self) -> Mesh:
         """What a subscriber shows now, all blocks as one mesh."""
         with self._lock:
-            return Mesh.concatenate(self._blocks.values())
+            return Mesh.concatenate(self._blocks.values()).welded()
 
     def trigger(self, service: str, timeout_s: float = 60.0) -> str:
         """Calls ``~/<service>`` (std_srvs/Trigger) and returns its message; a failure is a ``ShowroomError``."""
@@ -120,16 +121,11 @@ class MapClient:
     def _on_mesh(self, data: bytes) -> None:
         arrived_ns = time.time_ns()
         markers = read_marker_array(data)
-        stamp_ns = None
+        changed, removed = self._follower.apply(markers)
         with self._lock:
-            for marker in markers:
-                if marker.action == DELETE_ALL:
-                    self._blocks.clear()
-                elif marker.action == DELETE:
-                    self._blocks.pop((marker.namespace, marker.id), None)
-                else:
-                    self._blocks[marker.namespace, marker.id] = marker.mesh()
-                    stamp_ns = marker.stamp_ns
+            for key in removed:
+                self._blocks.pop(key, None)
+            self._blocks.update(changed)
         self.bytes_received += len(data)
-        if stamp_ns is not None:
-            self.arrivals.append((stamp_ns, arrived_ns))
+        if changed:
+            self.arrivals.append((max(marker.stamp_ns for marker in markers), arrived_ns))

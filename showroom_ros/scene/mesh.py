@@ -56,6 +56,20 @@ class Mesh:
             np.concatenate([part.provenance for part in parts]),
         )
 
+    def welded(self) -> Mesh:
+        """The same surface with vertices at exactly the same place made one; the first one's attributes stay."""
+        if not len(self.vertices):
+            return self
+        keys = np.ascontiguousarray(self.vertices).view(np.dtype((np.void, 12))).ravel()
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        return Mesh(
+            self.vertices[first],
+            inverse.ravel()[self.triangles].astype(np.int32),
+            self.colors[first],
+            self.normals[first],
+            self.provenance[first],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class MapUpdate:
