@@ -227,8 +227,9 @@ def override(settings: T, values: Mapping[str, Any], source: str = "settings") -
     Raises:
         SettingsError: unknown key, wrong type or value out of range; names ``source`` and the key.
     """
-    flat = _flatten(values)
     infos = {info.name: info for info in setting_infos(settings)}
+    groups = {name.rpartition(".")[0] for name in infos}
+    flat = {name: value for name, value in _flatten(values).items() if not (value is None and name in groups)}
     for name, value in flat.items():
         if name not in infos:
             raise SettingsError(f"{source}: unknown setting '{name}'{_suggestion(name, infos)}")
@@ -244,8 +245,9 @@ def checked_value(info: SettingInfo, value: Any, source: str = "settings") -> An
         raise SettingsError(f"{source}: '{info.name}' is {value!r}, expected {info.type.__name__}")
     if info.choices is not None and value not in info.choices:
         raise SettingsError(f"{source}: '{info.name}' is '{value}', expected one of {', '.join(info.choices)}")
-    below = info.minimum is not None and not value >= info.minimum
-    above = info.maximum is not None and not value <= info.maximum
+    number: Any = value
+    below = info.minimum is not None and not number >= info.minimum
+    above = info.maximum is not None and not number <= info.maximum
     if below or above:
         raise SettingsError(f"{source}: '{info.name}' is {value}, expected {info.minimum} to {info.maximum}")
     return value

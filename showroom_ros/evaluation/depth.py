@@ -76,7 +76,7 @@ def evaluate_depth(
         raise InputError(f"no pixel has a true depth between {min_depth_m:g} and {max_depth_m:g} m")
     both = known & np.isfinite(predicted) & (predicted > 0)
     if not both.any():
-        return DepthScores(*[math.nan] * 7, coverage=0.0, pixels=0)
+        return DepthScores(*(math.nan,) * 7, 0.0, 0)
     d, t = predicted[both], truth[both]
     gap, ratio = np.abs(d - t), np.maximum(d / t, t / d)
     return DepthScores(

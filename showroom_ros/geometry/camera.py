@@ -61,7 +61,9 @@ class Camera:
                 raise InputError(f"camera {name} is {value}, expected {expected} of pixels")
         sizes = DISTORTION_SIZES.get(self.distortion_model)
         if sizes is None:
-            raise InputError(f"distortion model '{self.distortion_model}' is unknown, expected one of {sorted(DISTORTION_SIZES)}")
+            raise InputError(
+                f"distortion model '{self.distortion_model}' is unknown, expected one of {sorted(DISTORTION_SIZES)}"
+            )
         if len(self.distortion) not in sizes:
             raise InputError(
                 f"distortion model '{self.distortion_model}' has {len(self.distortion)} coefficients, "
@@ -123,7 +125,7 @@ class Camera:
             bent = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
             ratio = np.where(radius > 1e-12, bent / np.where(radius > 1e-12, radius, 1.0), 1.0)
             return xy * ratio[..., None]
-        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = (*self.distortion[:12], *([0.0] * (12 - len(self.distortion[:12]))))
+        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = (*self.distortion, *([0.0] * 12))[:12]
         r2 = x * x + y * y
         radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
         xy2 = 2 * x * y

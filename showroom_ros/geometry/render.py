@@ -19,7 +19,7 @@ from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import inverse, transform_points
 
 NOTHING = -1
-"""Index where a pixel shows nothing."""
+"""The element at a pixel that shows nothing."""
 
 
 class Render(NamedTuple):
@@ -28,12 +28,12 @@ class Render(NamedTuple):
     Attributes:
         rgb: uint8 [H, W, 3]; None where no colours were given.
         depth: float32 [H, W], planar depth in metres, NaN where nothing is seen.
-        index: int32 [H, W], the triangle (or point) seen, -1 where nothing is seen.
+        element: int32 [H, W], the triangle (or point) seen, -1 where nothing is seen.
     """
 
     rgb: NDArray[np.uint8] | None
     depth: NDArray[np.float32]
-    index: NDArray[np.int32]
+    element: NDArray[np.int32]
 
     def require_rgb(self) -> NDArray[np.uint8]:
         """``rgb``, or an ``InputError`` where no colours were given."""
@@ -70,16 +70,16 @@ def render_mesh(
     """
     points, triangles_, colors_ = _checked(vertices, triangles, camera, T_world_camera, colors)
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
-    index = np.full((camera.height, camera.width), NOTHING, np.int32)
+    element = np.full((camera.height, camera.width), NOTHING, np.int32)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    _rasterise(points, triangles_, intrinsics, float(near_m), bool(cull_backfaces), depth, index)
-    depth[index == NOTHING] = np.nan
+    _rasterise(points, triangles_, intrinsics, float(near_m), bool(cull_backfaces), depth, element)
+    depth[element == NOTHING] = np.nan
     if colors_ is None:
-        return Render(None, depth, index)
+        return Render(None, depth, element)
     rgb = np.empty((*depth.shape, 3), np.uint8)
     rgb[:] = background
-    _interpolate_colors(points, triangles_, colors_, intrinsics, index, rgb)
-    return Render(rgb, depth, index)
+    _interpolate_colors(points, triangles_, colors_, intrinsics, element, rgb)
+    return Render(rgb, depth, element)
 
 
 def render_mesh_reference(
@@ -97,7 +97,7 @@ def render_mesh_reference(
     points, triangles_, colors_ = _checked(vertices, triangles, camera, T_world_camera, colors)
     a, b, c = (points[triangles_[:, i]] for i in range(3))
     depth = np.full((camera.height, camera.width), np.nan, np.float32)
-    index = np.full((camera.height, camera.width), NOTHING, np.int32)
+    element = np.full((camera.height, camera.width), NOTHING, np.int32)
     rgb = np.empty((*depth.shape, 3), np.uint8)
     rgb[:] = background
     rays = camera.rays()
@@ -114,11 +114,11 @@ def render_mesh_reference(
             hit &= determinant > 0
         if hit.any():
             first = int(np.argmin(np.where(hit, z, np.inf)))
-            depth[v, u], index[v, u] = z[first], first
+            depth[v, u], element[v, u] = z[first], first
             if colors_ is not None:
                 weights = np.array([1 - w1[first] - w2[first], w1[first], w2[first]])
                 rgb[v, u] = np.round(np.clip(weights @ colors_[triangles_[first]].astype(float), 0, 255))
-    return Render(None if colors_ is None else rgb, depth, index)
+    return Render(None if colors_ is None else rgb, depth, element)
 
 
 def splat_points(
@@ -148,16 +148,16 @@ def splat_points(
     no_triangles = np.zeros((0, 3), np.int32)
     local, _, colors_ = _checked(points, no_triangles, camera, T_world_camera, colors)
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
-    index = np.full((camera.height, camera.width), NOTHING, np.int32)
-    _splat(local, np.array([camera.fx, camera.fy, camera.cx, camera.cy]), int(radius_px), float(near_m), depth, index)
-    seen = index != NOTHING
+    element = np.full((camera.height, camera.width), NOTHING, np.int32)
+    _splat(local, np.array([camera.fx, camera.fy, camera.cx, camera.cy]), int(radius_px), float(near_m), depth, element)
+    seen = element != NOTHING
     depth[~seen] = np.nan
     if colors_ is None:
-        return Render(None, depth, index)
+        return Render(None, depth, element)
     rgb = np.empty((*depth.shape, 3), np.uint8)
     rgb[:] = background
-    rgb[seen] = colors_[index[seen]]
-    return Render(rgb, depth, index)
+    rgb[seen] = colors_[element[seen]]
+    return Render(rgb, depth, element)
 
 
 def _checked(
@@ -186,7 +186,7 @@ def _checked(
 
 
 @numba.njit(cache=True, nogil=True)
-def _rasterise(points, triangles, intrinsics, near, cull, depth, index):  # type: ignore[no-untyped-def]
+def _rasterise(points, triangles, intrinsics, near, cull, depth, element):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     fx, fy, cx, cy = intrinsics
     edges = np.empty((3, 3))
@@ -215,16 +215,16 @@ def _rasterise(points, triangles, intrinsics, near, cull, depth, index):  # type
                         z = volume / total
                         if z >= near and np.float32(z) < depth[v, u]:
                             depth[v, u] = z
-                            index[v, u] = t
+                            element[v, u] = t
 
 
 @numba.njit(cache=True, nogil=True)
-def _interpolate_colors(points, triangles, colors, intrinsics, index, rgb):  # type: ignore[no-untyped-def]
+def _interpolate_colors(points, triangles, colors, intrinsics, element, rgb):  # type: ignore[no-untyped-def]
     fx, fy, cx, cy = intrinsics
     edges = np.empty((3, 3))
-    for v in range(index.shape[0]):
-        for u in range(index.shape[1]):
-            t = index[v, u]
+    for v in range(element.shape[0]):
+        for u in range(element.shape[1]):
+            t = element[v, u]
             if t < 0:
                 continue
             _edge_functions(points, triangles, t, edges)
@@ -279,7 +279,7 @@ def _bounds(points, triangles, t, intrinsics, near, width, height):  # type: ign
 
 
 @numba.njit(cache=True, nogil=True)
-def _splat(points, intrinsics, radius, near, depth, index):  # type: ignore[no-untyped-def]
+def _splat(points, intrinsics, radius, near, depth, element):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     fx, fy, cx, cy = intrinsics
     for n in range(points.shape[0]):
@@ -294,4 +294,4 @@ def _splat(points, intrinsics, radius, near, depth, index):  # type: ignore[no-u
             for column in range(max(0, int(u) - radius), min(width - 1, int(u) + radius) + 1):
                 if np.float32(z) < depth[row, column]:
                     depth[row, column] = z
-                    index[row, column] = n
+                    element[row, column] = n
