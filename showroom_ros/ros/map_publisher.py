@@ -13,7 +13,13 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from showroom_ros.ros.cdr import DeleteAllMarkers, camera_info_bytes, image_bytes, marker_array_bytes, point_cloud2_bytes
+from showroom_ros.ros.cdr import (
+    DeleteAllMarkers,
+    camera_info_bytes,
+    image_bytes,
+    marker_array_bytes,
+    point_cloud2_bytes,
+)
 from showroom_ros.ros.conversions import pose_message, stamp_from_ns
 from showroom_ros.ros.map_messages import MarkerBook, marker_messages
 from showroom_ros.ros.qos import map_qos, mesh_qos, output_qos
