@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "completion": LEARNED,
     "features": LEARNED,
     "objects": LEARNED,
-    "datasets": SCENE,
+    "datasets": SCENE | {"bags"},  # a bag is one of the recordings that can be opened by path
     "bags": SCENE,
     "training": LEARNED | {"datasets", "objects", "features"},
     "evaluation": SCENE,

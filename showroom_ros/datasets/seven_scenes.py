@@ -1,0 +1,124 @@
+"""7-Scenes (Shotton et al., CVPR 2013): RGB-D sequences of a first-generation Kinect.
+
+Folder of one sequence: ``frame-NNNNNN.{color.png|color.jpg, depth.png, pose.txt}``. Depth is in millimetres
+(0 and 65535 unknown) and NOT registered to colour; poses are those of the depth camera.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from showroom_ros.datasets.files import read_color, read_depth, read_pose
+from showroom_ros.errors import DatasetError
+from showroom_ros.geometry.camera import Camera
+from showroom_ros.geometry.se3 import inverse, pose_from
+from showroom_ros.scene.rectification import rectify
+from showroom_ros.scene.view import SensorFrame, View
+
+RATE_HZ = 30.0
+FIRST_STAMP_NS = 1_000_000_000
+"""Stamp of frame number 0: the data set has no times, and 0 means unknown."""
+
+DEPTH_CAMERA = Camera(640, 480, 585.0, 585.0, 320.0, 240.0)
+"""As the data set states it."""
+
+COLOR_CAMERA = Camera(640, 480, 525.0, 525.0, 320.0, 240.0)
+T_COLOR_DEPTH = pose_from((0.025, 0.0, 0.0))
+
+_NAME = re.compile(r"frame-(\d+)\.color\.(?:png|jpg)$")
+
+
+class SevenScenes:
+    """One sequence of 7-Scenes as a ``Sequence``.
+
+    Numbering may have gaps; a frame's stamp follows from its number at 30 Hz.
+
+    Attributes:
+        name: name of the folder.
+        numbers: frame numbers in the order of the sequence.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        color_camera: Camera = COLOR_CAMERA,
+        depth_camera: Camera = DEPTH_CAMERA,
+        T_color_depth: NDArray[np.float64] = T_COLOR_DEPTH,
+    ) -> None:
+        """Lists the frames.
+
+        Args:
+            path: folder of one sequence (``seq-01``).
+            color_camera: intrinsics of the colour images.
+            depth_camera: intrinsics of the depth images.
+            T_color_depth: [4, 4], maps depth-camera points to the colour camera.
+
+        Raises:
+            DatasetError: no such folder, no frames in it, or a frame lacks its depth or pose.
+        """
+        self.path = Path(path)
+        self.name = self.path.resolve().name
+        self._color_camera, self._depth_camera = color_camera, depth_camera
+        self._T_color_depth, self._T_depth_color = T_color_depth, inverse(T_color_depth)
+        self._colors = _color_files(self.path)
+        self.numbers = sorted(self._colors)
+        for number in self.numbers:
+            for kind in ("depth.png", "pose.txt"):
+                if not self._file(number, kind).is_file():
+                    raise DatasetError(
+                        f"{self._file(number, kind)}: no such file, expected beside {self._colors[number].name}"
+                    )
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> View:
+        """The frame as a ``View``: depth registered to colour."""
+        return rectify(self.frame(index))
+
+    def frame(self, index: int) -> SensorFrame:
+        """The frame as the Kinect delivered it, with the pose of its colour camera.
+
+        Raises:
+            DatasetError: a file cannot be read; names it.
+        """
+        number = self.numbers[index]
+        T_world_depth = read_pose(self._file(number, "pose.txt"))
+        return SensorFrame(
+            image=read_color(self._colors[number]),
+            color_camera=self._color_camera,
+            depth=read_depth(self._file(number, "depth.png"), 1000.0, invalid=(0, 65535)),
+            depth_camera=self._depth_camera,
+            T_color_depth=self._T_color_depth,
+            T_world_camera=T_world_depth @ self._T_depth_color,
+            stamp_ns=FIRST_STAMP_NS + round(number * 1e9 / RATE_HZ),
+        )
+
+    def _file(self, number: int, kind: str) -> Path:
+        return self._colors[number].with_name(f"{self._colors[number].name.split('.')[0]}.{kind}")
+
+
+def looks_like_seven_scenes(path: Path) -> bool:
+    """Whether the folder has a frame named as 7-Scenes does."""
+    return path.is_dir() and any(_NAME.match(item.name) for item in path.iterdir())
+
+
+def _color_files(path: Path) -> dict[int, Path]:
+    if not path.is_dir():
+        raise DatasetError(f"{path}: no such folder, expected a 7-Scenes sequence")
+    files = {}
+    for item in sorted(path.iterdir()):
+        match = _NAME.match(item.name)
+        if match:
+            files[int(match.group(1))] = item
+    if not files:
+        sequences = ", ".join(item.name for item in sorted(path.glob("seq-*")) if item.is_dir())
+        hint = f"; open one of its sequences: {sequences}" if sequences else ""
+        raise DatasetError(f"{path}: has no frame-NNNNNN.color.png or .jpg{hint}")
+    return files
