@@ -1,0 +1,112 @@
+"""Reports: ``report.json`` for machines, ``report.html`` for people, pictures beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from showroom_ros.errors import OutputError
+from showroom_ros.evaluation.environment import environment
+from showroom_ros.evaluation.html_page import html_page
+from showroom_ros.evaluation.pictures import Picture
+
+
+def write_report(
+    out_dir: str | Path,
+    report: Mapping[str, Any],
+    pictures: Iterable[Picture] = (),
+    *,
+    title: str = "Reconstruction report",
+) -> dict[str, Any]:
+    """Writes ``report.json``, ``report.html`` and ``pictures/NAME.png`` below ``out_dir``.
+
+    The page needs no other file: its pictures are inside it. Each file is whole or not there.
+
+    Args:
+        out_dir: made if absent.
+        report: what was measured, nested dictionaries of plain or numpy values. ``settings`` and
+            ``environment`` (added if absent) are folded away on the page; any dictionary with ``f_score`` by
+            threshold becomes a table.
+        pictures: in the order shown.
+        title: heading of the page.
+
+    Returns:
+        The report as written to JSON.
+
+    Raises:
+        OutputError: the folder or a file cannot be written; names it.
+    """
+    folder = Path(out_dir)
+    everything = plain({**report, "environment": report.get("environment") or environment()})
+    encoded = []
+    for picture in pictures:
+        write_bytes(folder / "pictures" / f"{picture.name}.png", encode(picture, ".png"))
+        encoded.append((picture.name, picture.caption, encode(picture, ".jpg")))
+    write_json(folder / "report.json", everything)
+    write_bytes(folder / "report.html", html_page(title, everything, encoded).encode("utf-8"))
+    return everything
+
+
+def write_json(path: str | Path, report: Mapping[str, Any]) -> None:
+    """Writes ``report`` as JSON with sorted keys, atomically; NaN and infinity become null.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = json.dumps(plain(report), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode("utf-8"))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes a file so that its name shows the old content or the whole new one, never a part.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise OutputError(f"{target}: cannot be written: {error}") from error
+
+
+def encode(picture: Picture, ending: str) -> bytes:
+    """The picture as a PNG or JPEG file (``ending`` with its dot)."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90] if ending == ".jpg" else []
+    done, data = cv2.imencode(ending, np.ascontiguousarray(picture.image[..., ::-1]), options)
+    if not done:
+        raise OutputError(f"picture '{picture.name}' of {picture.image.shape} cannot be encoded as {ending}")
+    return data.tobytes()
+
+
+def plain(value: Any) -> Any:
+    """Nested dictionaries, lists, strings, numbers and None only: what JSON has."""
+    if isinstance(value, Mapping):
+        return {f"{key:g}" if isinstance(key, float) else str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
