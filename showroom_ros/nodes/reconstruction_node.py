@@ -15,8 +15,9 @@ from rclpy.clock import Clock, ClockType
 from std_srvs.srv import Trigger
 
 from showroom_ros.errors import InputError, ShowroomError
-from showroom_ros.reconstruction.outputs import resolve_output
+from showroom_ros.reconstruction.outputs import make_parent, resolve_output
 from showroom_ros.reconstruction.reconstructor import Reconstructor
+from showroom_ros.reconstruction.warm_up import warm_up
 from showroom_ros.ros.cdr import read_view, stamp_and_frame
 from showroom_ros.ros.conversions import stamp_from_ns
 from showroom_ros.ros.interfaces import FilePath, Status
@@ -53,8 +54,8 @@ class ReconstructionNode(ShowroomNode):
     def configure(self) -> None:
         """Makes the map, compiles its kernels, offers topics and services."""
         self._reconstructor = Reconstructor(self.settings)
-        self._reconstructor.warm_up()
-        self._counters = dict.fromkeys(("received", "fused", "evicted", "triangles", "blocks", "bytes"), 0)
+        warm_up(self.settings)
+        self._counters = dict.fromkeys(("received", "fused", "evicted", "blocks", "bytes"), 0)
         self._map = MapPublisher(self, self.settings.publish, self.settings.pose.world_frame)
         self._status = self.create_publisher(Status, "~/status", map_qos())
         self._worker: Worker[bytes] = Worker(
@@ -173,7 +174,7 @@ class ReconstructionNode(ShowroomNode):
             views_fused=counters["fused"],
             views_rejected=self._worker.failed,
             views_dropped=self._worker.dropped,
-            triangles=counters["triangles"],
+            triangles=self._map.triangles,
             blocks=counters["blocks"],
             blocks_evicted=counters["evicted"],
             map_bytes=counters["bytes"],
@@ -187,7 +188,7 @@ class ReconstructionNode(ShowroomNode):
         self._status.publish(status)
 
     def _apply(self, settings: Settings) -> None:
-        self._reconstructor.apply_settings(settings)
+        self._reconstructor.settings = settings
         if self._map.apply_settings(settings.publish):
             self._publish_whole_map()
 
@@ -203,13 +204,13 @@ class ReconstructionNode(ShowroomNode):
         return "paused" if is_paused else "resumed"
 
     def _save_mesh(self, file_path: str) -> str:
+        path = make_parent(resolve_output(file_path, self.settings.output))
         mesh = self._reconstructor.volume.extract_mesh()
-        path = resolve_output(file_path, self.settings.output)
         save_mesh(path, mesh)
         return f"{len(mesh.triangles)} triangles written to {path}"
 
     def _save_map(self, file_path: str) -> str:
-        path = resolve_output(file_path, self.settings.output)
+        path = make_parent(resolve_output(file_path, self.settings.output))
         self._reconstructor.save_map(path)
         return f"{self._reconstructor.volume.block_count} blocks written to {path}"
 

@@ -1,0 +1,102 @@
+"""``showroom demo``: a room, recorded to a bag, replayed through the real nodes in real time, scored."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from showroom_ros import __version__
+from showroom_ros.cli.common import add_settings_arguments, progress_bar, settings_from
+from showroom_ros.errors import ShowroomError
+
+if TYPE_CHECKING:
+    from showroom_ros.nodes.replay_run import ReplayResult
+    from showroom_ros.scene.view import Sequence
+    from showroom_ros.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``showroom demo``."""
+    parser.add_argument("--source", default="synthetic:7", help="synthetic:SEED, or a data set folder of your own")
+    parser.add_argument("--out", type=Path, default=Path("outputs/demo"), help="folder for bag, mesh, pictures, report")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
+    parser.add_argument("--view", action="store_true", help="show the map in the browser; the page stays up")
+    add_settings_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Records, replays, scores, reports."""
+    from showroom_ros.datasets.open import open_sequence
+    from showroom_ros.nodes.replay_run import replay_through_nodes
+    from showroom_ros.scene.mesh_files import save_mesh
+    from showroom_ros.settings import override
+
+    started = time.monotonic()
+    settings = override(settings_from(arguments), {"output.output_dir": str(arguments.out.resolve())})
+    sequence = open_sequence(arguments.source)
+    bag = recorded_bag(sequence, arguments.source, arguments.out)
+    print("starting the nodes (the first time their kernels are compiled, about a minute)")
+    result = replay_through_nodes(
+        bag,
+        settings,
+        rate=arguments.rate,
+        log_file=arguments.out / "nodes.log",
+        extra_nodes=("viewer_node",) if arguments.view else (),
+        progress=progress_bar("replaying", "msg"),
+        before_stop=lambda: _announce_page(settings) if arguments.view else None,
+    )
+    save_mesh(arguments.out / "mesh.ply", result.mesh)
+    report = {**stream_figures(result), **scores(result, sequence, settings)}
+    report |= {"source": arguments.source, "rate": arguments.rate, "seconds": round(time.monotonic() - started, 1)}
+    write(report, result, sequence, settings, arguments.out)
+    for name in ("f_score", "accuracy_m", "completeness_m", "frames_in", "keyframes", "keyframes_dropped", "latency_ms"):
+        print(f"{name:18} {json.dumps(report.get(name))}")
+    print(f"report: {arguments.out / 'report.html'}")
+
+
+def recorded_bag(sequence: Sequence, source: str, out: Path) -> Path:
+    """The bag of ``sequence`` below ``out``; made again unless it is there from the same version."""
+    from showroom_ros.bags.convert import convert
+
+    bag, made_from = out / "bag", out / "bag.json"
+    origin = {"source": source, "frames": len(sequence), "version": __version__}
+    if bag.exists() and made_from.is_file() and json.loads(made_from.read_text()) == origin:
+        return bag
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(bag, ignore_errors=True)
+    convert(sequence, bag, progress=progress_bar("recording"))
+    made_from.write_text(json.dumps(origin))
+    return bag
+
+
+def stream_figures(result: ReplayResult) -> dict[str, Any]:
+    """The part of the report that needs no truth."""
+    if not len(result.latency_ms):
+        raise ShowroomError("no mesh block arrived: see nodes.log")
+    return {
+        "frames_in": result.frames_in,
+        "keyframes": result.keyframes,
+        "keyframes_dropped": result.keyframes_dropped,
+        "latency_ms": {f"p{q}": round(float(np.percentile(result.latency_ms, q)), 1) for q in (50, 95)},
+        "peak_memory_mb": round(result.peak_memory_mb, 1),
+        "bytes_received": result.bytes_received,
+        "cpu_cores": round(result.cpu_s / result.duration_s, 2),
+        "triangles": len(result.mesh.triangles),
+    }
+
+
+def scores(result: ReplayResult, sequence: Sequence, settings: Settings) -> dict[str, Any]:
+    """Geometry against the truth, where the sequence knows it."""
+    from showroom_ros.cli.scoring import true_mesh, visible_part
+    from showroom_ros.evaluation.mesh import evaluate_mesh
+
+    truth = true_mesh(sequence)
+    if truth is None:
+        return {}
+    return evaluate_mesh(result.mesh, truth, visible=visible_part(sequence, truth, settings.map)).to_dict()
