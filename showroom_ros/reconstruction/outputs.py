@@ -24,3 +24,16 @@ def resolve_output(file_path: str, settings: OutputSettings) -> Path:
             f"'{file_path}' is {path}, which is not below output.output_dir ({root}); set output.allow_any_path to allow it"
         )
     return path
+
+
+def make_parent(path: Path) -> Path:
+    """Creates the folder of ``path`` where it does not exist; returns ``path``.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"folder {path.parent} cannot be made: {error.strerror}") from error
+    return path

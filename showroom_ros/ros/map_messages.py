@@ -29,7 +29,12 @@ class MarkerBook:
         """An empty book."""
         self.visible = frozenset(visible)
         self._ids: dict[BlockIndex, int] = {}
-        self._shown: dict[BlockIndex, frozenset[str]] = {}
+        self._shown: dict[BlockIndex, dict[str, int]] = {}
+
+    @property
+    def triangles(self) -> int:
+        """Triangles in all markers shown."""
+        return sum(sum(counts.values()) for counts in list(self._shown.values()))
 
     def markers(self, blocks: Mapping[BlockIndex, Mesh], removed: Iterable[BlockIndex] = ()) -> Iterator[Marker]:
         """Markers that bring a subscriber from the map before to the map after an update."""
@@ -37,8 +42,8 @@ class MarkerBook:
             yield from self._delete(index, keep=frozenset())
         for index, mesh in blocks.items():
             parts = split_by_provenance(mesh, self.visible)
-            names = frozenset(provenance.name.lower() for provenance in parts)
-            yield from self._delete(index, keep=names)
+            shown = {provenance.name.lower(): len(part.triangles) for provenance, part in parts.items()}
+            yield from self._delete(index, keep=frozenset(shown))
             marker_id = self._ids.setdefault(index, len(self._ids))
             for provenance, part in parts.items():
                 yield TriangleMarker(
@@ -49,14 +54,14 @@ class MarkerBook:
                     part.colors,
                     alpha=_ALPHA.get(provenance, 1.0),
                 )
-            self._shown[index] = names
+            self._shown[index] = shown
 
     def clear(self) -> None:
         """Forgets what is shown (after a DELETEALL); ids stay stable."""
         self._shown.clear()
 
     def _delete(self, index: BlockIndex, keep: frozenset[str]) -> Iterator[Marker]:
-        for name in sorted(self._shown.pop(index, frozenset()) - keep):
+        for name in sorted(self._shown.pop(index, {}).keys() - keep):
             yield DeleteMarker(name, self._ids[index])
 
 

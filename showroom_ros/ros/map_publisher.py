@@ -70,6 +70,11 @@ class MapPublisher:
         self.bytes_published = 0
 
     @property
+    def triangles(self) -> int:
+        """How many triangles subscribers show."""
+        return self._book.triangles
+
+    @property
     def wants_mesh(self) -> bool:
         """Whether somebody would see the mesh."""
         return self.settings.mesh and self._mesh.get_subscription_count() > 0
