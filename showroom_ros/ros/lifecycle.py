@@ -142,6 +142,14 @@ class ShowroomNode(LifecycleNode):
             self._diagnostics.inputs.append(monitor)
         return monitor
 
+    def close_input(self, monitor: InputMonitor) -> None:
+        """Unsubscribes one input again; does nothing when the node has closed it already."""
+        for item in [item for item in self._inputs if item[1] is monitor]:
+            self._inputs.remove(item)
+            self.destroy_subscription(item[0])
+            if self._diagnostics is not None and monitor in self._diagnostics.inputs:
+                self._diagnostics.inputs.remove(monitor)
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
         managed = super().on_configure
