@@ -68,11 +68,12 @@ def room() -> Mesh:
 ROOM = room()
 
 
-def room_view(index: int, count: int = 32, **changes: object) -> View:
-    """View ``index`` of a turn around the room that also looks up and down."""
-    angle = 2 * np.pi * index / count
-    tilt = (-2.4, -0.6, 0.6, 2.4)[index % 4]
-    pose = look_at((0.1 * np.cos(angle), 0.1 * np.sin(angle), 0), (2 * np.cos(angle), 2 * np.sin(angle), 2 * tilt))
+def room_view(index: int, **changes: object) -> View:
+    """View ``index`` of 40 that together show all of the room: eight directions, five elevations."""
+    azimuth, elevation = 2 * np.pi * (index % 8) / 8, np.radians((0, 40, -40, 75, -75)[index // 8 % 5])
+    direction = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+    eye = -0.1 * direction
+    pose = look_at(eye, eye + direction)
     rendered = render_mesh(ROOM.vertices, ROOM.triangles, CAMERA, pose, ROOM.colors)
     view = View(rendered.require_rgb(), CAMERA, rendered.depth, T_world_camera=pose, stamp_ns=1_000_000_000 + index * 100_000_000)
     return dataclasses.replace(view, **changes)
@@ -151,9 +152,9 @@ def wait_for_status(client: MapClient, **expected: int) -> None:
 def test_room_over_topics_is_scored(tmp_path: Path, sender: ViewSender) -> None:
     with running_node(tmp_path) as node, MapClient() as client:
         wait_until(lambda: node.count_subscribers("/reconstruction_node/mesh") > 0, "the mesh subscriber")
-        sender.send(*(room_view(i) for i in range(32)))
-        wait_for_status(client, views_fused=32)
-        wait_until(lambda: client.arrivals and client.arrivals[-1][0] == room_view(31).stamp_ns, "the newest mesh")
+        sender.send(*(room_view(i) for i in range(40)))
+        wait_for_status(client, views_fused=40)
+        wait_until(lambda: client.arrivals and client.arrivals[-1][0] == room_view(39).stamp_ns, "the newest mesh")
         time.sleep(0.5)
         scores = evaluate_mesh(client.mesh(), ROOM, samples=50_000)
         assert scores.f_score[0.05] > 0.97
@@ -247,8 +248,8 @@ def test_save_while_views_stream_in(tmp_path: Path, sender: ViewSender) -> None:
 def test_looped_views_stay_under_the_cap_and_time_may_jump_back(tmp_path: Path, sender: ViewSender) -> None:
     with running_node(tmp_path, **{"map.max_bytes": 1_000_000, "map.voxel_size_m": 0.03}) as node, MapClient() as client:
         for loop in range(3):
-            sender.send(*(room_view(i) for i in range(32)))
-            wait_for_status(client, views_fused=32 * (loop + 1))
+            sender.send(*(room_view(i) for i in range(40)))
+            wait_for_status(client, views_fused=40 * (loop + 1))
             assert node._reconstructor.volume.memory_bytes <= 1_000_000
         wait_until(lambda: client.status.blocks_evicted > 0, "a report of evicted blocks")
         assert client.status.map_bytes <= client.status.map_max_bytes == 1_000_000
