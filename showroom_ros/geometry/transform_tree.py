@@ -138,7 +138,7 @@ class TransformBuffer:
         self._edges: dict[str, _Edge] = {}
         self._lock = threading.Lock()
         self._history_ns, self._max_gap_ns = int(history_s * 1e9), int(max_gap_s * 1e9)
-        self.jumps = 0
+        self.jumps = self._jumps_told = 0
 
     def set_max_gap(self, max_gap_s: float) -> None:
         """Changes the gap for all edges."""
@@ -202,8 +202,11 @@ class TransformBuffer:
             return self._frames()
 
     def time_jumped_back(self, stamp_ns: int) -> None:
-        """Forgets all but static transforms, unless they are of the new time already."""
+        """Forgets all but static transforms, unless they have jumped themselves and are of the new time already."""
         with self._lock:
+            if self.jumps > self._jumps_told:
+                self._jumps_told = self.jumps
+                return
             newest = [edge.history.newest_ns for edge in self._edges.values() if edge.history.newest_ns is not None]
             if newest and max(newest) - stamp_ns >= JUMP_BACK_NS:
                 self._clear()

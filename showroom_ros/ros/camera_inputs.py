@@ -17,6 +17,9 @@ from showroom_ros.ros.lifecycle import ShowroomNode
 from showroom_ros.scene.view import SensorFrame
 from showroom_ros.settings import Settings
 
+_DISCOVERY_S = 0.5
+"""A publisher of camera_info is found within this time of the first image."""
+
 
 class CameraInputs:
     """Subscribes to both streams and decodes the frames that are wanted."""
@@ -31,7 +34,6 @@ class CameraInputs:
         """Starts listening; ``submit`` gets every image, still serialised."""
         self._node, self._transforms = node, transforms
         self._camera_frame = settings.pose.camera_frame
-        self._info_timeout_s = settings.sync.depth_timeout_s
         sync = settings.sync
         self._color = ImageStream(
             node, "camera/color", COLOR, submit, sync.color_transport, sync.input_qos, sync.color_is_rectified
@@ -41,7 +43,7 @@ class CameraInputs:
             self._depth = ImageStream(
                 node, "camera/depth", DEPTH, submit, sync.depth_transport, sync.input_qos, sync.depth_is_rectified
             )
-        self._opened_s = time.monotonic()
+        self._first_depth_s: float | None = None
 
     def camera_frame(self, frame: RawFrame) -> str:
         """The colour camera's optical frame.
@@ -89,9 +91,12 @@ class CameraInputs:
     def _depth_camera(self, stream: ImageStream) -> Camera | None:
         """None where depth has no calibration of its own: it is registered to colour then."""
         camera = stream.camera()
-        is_announced = self._node.count_publishers(stream.info_topic) > 0
-        if camera is None and (is_announced or time.monotonic() - self._opened_s < self._info_timeout_s):
-            raise NotYetError(f"{stream.info_topic}: no camera_info has arrived")
+        if camera is None:
+            now_s = time.monotonic()
+            self._first_depth_s = self._first_depth_s or now_s
+            is_announced = self._node.count_publishers(stream.info_topic) > 0
+            if is_announced or now_s - self._first_depth_s < _DISCOVERY_S:
+                raise NotYetError(f"{stream.info_topic}: no camera_info has arrived")
         return camera
 
     def _extrinsics(self, frame: RawFrame, depth: StreamMessage) -> NDArray[np.float64] | None:

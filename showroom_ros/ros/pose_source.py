@@ -11,11 +11,10 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError, TransformError
-from showroom_ros.geometry.transform_tree import MissingFrameError, PoseHistory, TransformSource
+from showroom_ros.geometry.transform_tree import JUMP_BACK_NS, MissingFrameError, PoseHistory, TransformSource
 from showroom_ros.ros.conversions import ns_from_stamp, pose_matrix
 from showroom_ros.ros.lifecycle import ShowroomNode
 from showroom_ros.ros.qos import input_qos
-from showroom_ros.ros.time_sync import JUMP_BACK_NS
 from showroom_ros.settings import PoseSettings
 
 
@@ -64,6 +63,7 @@ class TopicPoses(PoseSource):
         self._history = PoseHistory(int(settings.history_s * 1e9), int(settings.max_gap_s * 1e9), topic)
         self._topic = topic
         self._frames: tuple[str, str] | None = None
+        self._has_jumped = False
 
     def insert(self, parent: str, child: str, stamp_ns: int, pose: NDArray[np.float64]) -> None:
         """Adds the pose of frame ``child`` (empty: the camera) in frame ``parent``.
@@ -76,6 +76,7 @@ class TopicPoses(PoseSource):
         with self._lock:
             newest_ns = self._history.newest_ns
             went_back = newest_ns is not None and newest_ns - stamp_ns >= JUMP_BACK_NS
+            self._has_jumped = self._has_jumped or went_back
             if went_back or self._frames not in (None, (parent, child)):
                 self._history.clear()
             self._frames = (parent, child)
@@ -103,8 +104,10 @@ class TopicPoses(PoseSource):
         super().time_jumped_back(stamp_ns)
         with self._lock:
             newest_ns = self._history.newest_ns
-            if newest_ns is not None and newest_ns - stamp_ns >= JUMP_BACK_NS:
+            is_old = newest_ns is not None and newest_ns - stamp_ns >= JUMP_BACK_NS
+            if is_old and not self._has_jumped:
                 self._history.clear()
+            self._has_jumped = False
 
     def set_max_gap(self, max_gap_s: float) -> None:
         """Changes over how long a gap poses are interpolated."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from types import FrameType
 
 import rclpy
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -27,7 +28,13 @@ _DRAIN_S = 2.0
 
 
 class DrainingExecutor(MultiThreadedExecutor):
-    """Can wait for the callbacks it has handed out; rclpy's own ``shutdown`` cuts them off."""
+    """Survives subscriptions that are destroyed while it spins, and can wait for the callbacks it has handed out."""
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """Waits for one callback and hands it to the pool; raises what an earlier one raised."""
+        # a message that was ready when its subscription was destroyed (a node was deactivated)
+        with contextlib.suppress(InvalidHandle):
+            super().spin_once(timeout_sec)
 
     def drain(self, timeout_s: float) -> bool:
         """Waits until no callback runs any more; returns whether that came true within ``timeout_s``."""
@@ -98,7 +105,7 @@ def spin_nodes(nodes: Sequence[Node], stop: threading.Event | None = None) -> No
     _raise_fatal(nodes)
 
 
-@contextmanager
+@contextlib.contextmanager
 def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     """Sets ``stop`` on SIGINT and SIGTERM while in the block; a second SIGINT ends the process at once."""
     if threading.current_thread() is not threading.main_thread():

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-JUMP_BACK_NS = 1_000_000_000
-"""A stamp older than its predecessor by more than this means that time was set back."""
+from showroom_ros.geometry.transform_tree import JUMP_BACK_NS
 
 
 class ApproximateSync:
