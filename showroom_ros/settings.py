@@ -107,6 +107,13 @@ class MapSettings:
     truncation_m: float = setting(0.08, "truncation distance of the signed distance", minimum=0.002, maximum=5.0)
     min_depth_m: float = setting(0.1, "nearer depth is ignored", minimum=0.0, maximum=100.0, live=True)
     max_depth_m: float = setting(5.0, "farther depth is ignored", minimum=0.01, maximum=100.0, live=True)
+    max_incidence_deg: float = setting(
+        75.0,
+        "surface seen more grazing than this, and stray pixels at depth edges, are ignored; 90 = off",
+        minimum=10.0,
+        maximum=90.0,
+        live=True,
+    )
     max_weight: float = setting(
         64.0, "cap of a voxel's weight: how slowly the map forgets", minimum=1.0, maximum=1000.0, live=True
     )
