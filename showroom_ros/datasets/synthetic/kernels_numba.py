@@ -1,0 +1,181 @@
+"""Compiled loops for the CPU; needs numba: z-buffer rasteriser, shader and ray march.
+
+``raster``, ``renderer`` and ``lighting`` hold the same in torch.
+
+A pixel belongs to the nearest front-facing triangle its ray passes through. Edge functions are made of
+camera-space corners (Olano and Greer, 1997), so nothing has to be clipped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def transform_vertices(vertices, rotation, translation, camera):  # type: ignore[no-untyped-def]
+    """Camera-space points [V, 3] and pixels [V, 2] (NaN behind the camera), float64."""
+    points = np.empty((len(vertices), 3))
+    pixels = np.empty((len(vertices), 2))
+    for i in range(len(vertices)):
+        x, y, z = vertices[i, 0] - translation[0], vertices[i, 1] - translation[1], vertices[i, 2] - translation[2]
+        for k in range(3):  # the transposed rotation: world to camera
+            points[i, k] = rotation[0, k] * x + rotation[1, k] * y + rotation[2, k] * z
+        depth = points[i, 2]
+        if depth > 1e-3:
+            pixels[i, 0] = camera[0] * points[i, 0] / depth + camera[2]
+            pixels[i, 1] = camera[1] * points[i, 1] / depth + camera[3]
+        else:
+            pixels[i, 0] = np.nan
+            pixels[i, 1] = np.nan
+    return points, pixels
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _beyond(points, a, b, c, axis, low, high):  # type: ignore[no-untyped-def]
+    """Whether a triangle lies wholly outside the view on one side of an axis."""
+    pa, pb, pc = points[a, axis], points[b, axis], points[c, axis]
+    za, zb, zc = points[a, 2], points[b, 2], points[c, 2]
+    below = pa < low * za and pb < low * zb and pc < low * zc
+    return below or (pa > high * za and pb > high * zb and pc > high * zc)
+
+
+@njit(cache=True, nogil=True)
+def rasterize_rows(points, pixels, triangles, camera, first_row, end_row, inverse_depth, index):  # type: ignore[no-untyped-def]
+    """Fills rows ``first_row``..``end_row`` of ``inverse_depth`` float32 and ``index`` int32 [H, W]."""
+    width = inverse_depth.shape[1]
+    fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
+    left, right = (-0.5 - cx) / fx, (width - 0.5 - cx) / fx
+    top, bottom = (first_row - 0.5 - cy) / fy, (end_row - 0.5 - cy) / fy
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if points[a, 2] < 1e-3 and points[b, 2] < 1e-3 and points[c, 2] < 1e-3:
+            continue
+        low_u = min(pixels[a, 0], min(pixels[b, 0], pixels[c, 0]))
+        high_u = max(pixels[a, 0], max(pixels[b, 0], pixels[c, 0]))
+        low_v = min(pixels[a, 1], min(pixels[b, 1], pixels[c, 1]))
+        high_v = max(pixels[a, 1], max(pixels[b, 1], pixels[c, 1]))
+        if points[a, 2] < 1e-3 or points[b, 2] < 1e-3 or points[c, 2] < 1e-3:  # reaches behind the camera
+            if _beyond(points, a, b, c, 0, left, right) or _beyond(points, a, b, c, 1, top, bottom):
+                continue
+            low_u, high_u, low_v, high_v = 0.0, width - 1.0, first_row + 0.0, end_row - 1.0
+        if high_u < 0 or low_u > width - 1 or high_v < first_row or low_v > end_row - 1:
+            continue
+        ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+        bx, by, bz = points[b, 0], points[b, 1], points[b, 2]
+        px, py, pz = points[c, 0], points[c, 1], points[c, 2]
+        ux, uy, uz = bx - ax, by - ay, bz - az
+        wx, wy, wz = px - ax, py - ay, pz - az
+        nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+        offset = nx * ax + ny * ay + nz * az
+        if offset >= 0:  # seen from behind
+            continue
+        # edge functions e . (ray of the pixel), all <= 0 inside
+        ex0, ey0, ez0 = by * pz - bz * py, bz * px - bx * pz, bx * py - by * px
+        ex1, ey1, ez1 = py * az - pz * ay, pz * ax - px * az, px * ay - py * ax
+        ex2, ey2, ez2 = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        first_u, last_u = max(0, int(np.ceil(low_u - 1e-6))), min(width - 1, int(np.floor(high_u + 1e-6)))
+        first_v, last_v = max(first_row, int(np.ceil(low_v - 1e-6))), min(end_row - 1, int(np.floor(high_v + 1e-6)))
+        du0, du1, du2, du_near = ex0 / fx, ex1 / fx, ex2 / fx, nx / (fx * offset)
+        x0 = (first_u - cx) / fx
+        for v in range(first_v, last_v + 1):
+            y = (v - cy) / fy
+            e0 = ex0 * x0 + ey0 * y + ez0
+            e1 = ex1 * x0 + ey1 * y + ez1
+            e2 = ex2 * x0 + ey2 * y + ez2
+            near = (nx * x0 + ny * y + nz) / offset
+            for u in range(first_u, last_u + 1):
+                if e0 <= 0 and e1 <= 0 and e2 <= 0 and near > inverse_depth[v, u]:
+                    inverse_depth[v, u] = near
+                    index[v, u] = t
+                e0 += du0
+                e1 += du1
+                e2 += du2
+                near += du_near
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def shade_rows(  # type: ignore[no-untyped-def]
+    points, triangles, camera, index, uv, light, material, texels_per_m, pyramid, level_start, level_size, first_row, end_row, radiance
+):
+    """Fills rows of ``radiance`` float32 [H, W, 3]: filtered texture times interpolated light."""
+    levels = len(level_size)
+    albedo = np.empty(3, np.float32)
+    for v in range(first_row, end_row):
+        y = (v - camera[3]) / camera[1]
+        for u in range(index.shape[1]):
+            t = index[v, u]
+            if t < 0:
+                continue
+            x = (u - camera[2]) / camera[0]
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+            bx, by, bz = points[b, 0], points[b, 1], points[b, 2]
+            px, py, pz = points[c, 0], points[c, 1], points[c, 2]
+            w0 = (by * pz - bz * py) * x + (bz * px - bx * pz) * y + bx * py - by * px
+            w1 = (py * az - pz * ay) * x + (pz * ax - px * az) * y + px * ay - py * ax
+            w2 = (ay * bz - az * by) * x + (az * bx - ax * bz) * y + ax * by - ay * bx
+            scale = 1 / (w0 + w1 + w2)
+            w0, w1, w2 = w0 * scale, w1 * scale, w2 * scale
+            depth = w0 * az + w1 * bz + w2 * pz
+            ux, uy, uz = bx - ax, by - ay, bz - az
+            vx, vy, vz = px - ax, py - ay, pz - az
+            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            slope = nx * x + ny * y + nz
+            cosine2 = slope * slope / ((nx * nx + ny * ny + nz * nz) * (x * x + y * y + 1))
+            footprint = texels_per_m[t] * depth / camera[0]
+            # half the logarithm of the squared footprint, stretched by 1 / sqrt(cosine)
+            level = 0.5 * np.log2(max(footprint * footprint / np.sqrt(max(cosine2, 0.0016)), 1e-12))
+            level = min(max(level, 0.0), levels - 1.001)
+            lower = int(level)
+            mix = level - lower
+            s = w0 * uv[a, 0] + w1 * uv[b, 0] + w2 * uv[c, 0]
+            r = 1 - (w0 * uv[a, 1] + w1 * uv[b, 1] + w2 * uv[c, 1])
+            albedo[:] = 0
+            for step in range(2):
+                share = mix if step == 1 else 1.0 - mix
+                if share <= 0:
+                    continue
+                size = level_size[lower + step]
+                _add_texel(albedo, share / 65025.0, s, r, pyramid, level_start[lower + step] + material[t] * size * size, size)
+            for k in range(3):
+                radiance[v, u, k] = albedo[k] * (w0 * light[a, k] + w1 * light[b, k] + w2 * light[c, k])
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _add_texel(albedo, share, s, r, pyramid, base, size):  # type: ignore[no-untyped-def]
+    """Adds ``share`` of the squared bilinear texel at (s, r) of one level; sizes are powers of two."""
+    column, row = s * size - 0.5, r * size - 0.5
+    i, j = int(np.floor(column)), int(np.floor(row))
+    fi, fj = column - i, row - j
+    i0, j0, i1, j1 = i & (size - 1), j & (size - 1), (i + 1) & (size - 1), (j + 1) & (size - 1)
+    p00, p01 = base + j0 * size + i0, base + j0 * size + i1
+    p10, p11 = base + j1 * size + i0, base + j1 * size + i1
+    w00, w01, w10, w11 = (1 - fi) * (1 - fj), fi * (1 - fj), (1 - fi) * fj, fi * fj
+    for k in range(3):
+        value = w00 * pyramid[p00, k] + w01 * pyramid[p01, k] + w10 * pyramid[p10, k] + w11 * pyramid[p11, k]
+        albedo[k] += share * value * value
+
+
+@njit(cache=True, nogil=True)
+def march_rays(occupied, shape, start, step, count, escape_steps, hit):  # type: ignore[no-untyped-def]
+    """First occupied voxel of each ray (flat index, or -1) into ``hit``; positions in voxels, float32 [R, 3]."""
+    for n in range(len(start)):
+        hit[n] = -1
+        x, y, z = start[n, 0], start[n, 1], start[n, 2]
+        escaping = True
+        k = 0
+        while k <= count[n]:
+            i, j, m = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
+            if i < 0 or j < 0 or m < 0 or i >= shape[0] or j >= shape[1] or m >= shape[2]:
+                break
+            cell = (i * shape[1] + j) * shape[2] + m
+            if not occupied[cell] or k > escape_steps:
+                escaping = False
+            if occupied[cell] and not escaping:
+                hit[n] = cell
+                break
+            x += step[n, 0]
+            y += step[n, 1]
+            z += step[n, 2]
+            k += 1

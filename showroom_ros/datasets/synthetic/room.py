@@ -1,0 +1,157 @@
+"""``make_room``: one integer seed becomes a furnished, textured and lit room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from showroom_ros.datasets.synthetic.furniture import Light
+from showroom_ros.datasets.synthetic.interiors import KINDS, furnish
+from showroom_ros.datasets.synthetic.layout import FloorPlan, Placed, make_plan
+from showroom_ros.datasets.synthetic.lighting import AreaLight, baked_light
+from showroom_ros.datasets.synthetic.palette import Palette, make_palette
+from showroom_ros.datasets.synthetic.shell import build_shell
+from showroom_ros.datasets.synthetic.solids import Surface
+from showroom_ros.datasets.synthetic.textures import Material
+from showroom_ros.errors import InputError
+
+SHAPES = ("rectangle", "L")
+
+
+class Layout(IntEnum):
+    """What part of the room a triangle is."""
+
+    OBJECT = 0
+    FLOOR = 1
+    CEILING = 2
+    WALL = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """A textured triangle mesh with light baked into its vertices.
+
+    Attributes:
+        vertices: float32 [V, 3], metres; z up, floor at 0.
+        normals: float32 [V, 3], unit length, towards free space.
+        uv: float32 [V, 2], texture coordinates in repeats, v upwards.
+        light: float32 [V, 3], irradiance over pi: times the albedo it is the radiance.
+        triangles: int32 [T, 3], counter-clockwise seen from the free side.
+        material: int32 [T], index into ``materials``.
+        instance: int32 [T], index into ``categories``.
+        layout: uint8 [T] of ``Layout``.
+        materials: textures by index.
+        categories: what each instance is ("wall", "sofa", ...).
+        plan: floor plan with its openings.
+        furniture: pieces and where they stand.
+        exposure: factor that brings typical radiance to mid-tone.
+        seed: what it was made from.
+    """
+
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    light: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    material: NDArray[np.int32]
+    instance: NDArray[np.int32]
+    layout: NDArray[np.uint8]
+    materials: tuple[Material, ...]
+    categories: tuple[str, ...]
+    plan: FloorPlan
+    furniture: tuple[Placed, ...]
+    exposure: float
+    seed: int
+
+
+def make_room(seed: int, kind: str | None = None, shape: str = "rectangle", device: str = "cpu") -> Room:
+    """Makes the room of a seed.
+
+    Args:
+        seed: not negative; the same seed gives the same room on the same device.
+        kind: one of ``interiors.KINDS``; None draws one.
+        shape: "rectangle" or "L".
+        device: torch device that computes the light.
+
+    Raises:
+        InputError: a negative seed, an unknown kind or shape.
+    """
+    if seed < 0:
+        raise InputError(f"room seed is {seed}, expected 0 or more")
+    if shape not in SHAPES:
+        raise InputError(f"room shape '{shape}' is unknown, expected one of {', '.join(SHAPES)}")
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"room kind '{kind}' is unknown, expected one of {', '.join(KINDS)}")
+    rng = np.random.default_rng([seed, 1])
+    kind = kind or KINDS[int(rng.integers(len(KINDS)))]
+    palette = make_palette(rng)
+    plan = make_plan(rng, shape)
+    furniture = furnish(rng, plan, palette, kind)
+    return _assembled(plan, furniture, palette, seed, device)
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """Surfaces that belong to one thing."""
+
+    category: str
+    layout: Layout
+    surfaces: list[Surface]
+
+
+def _assembled(plan: FloorPlan, furniture: list[Placed], palette: Palette, seed: int, device: str) -> Room:
+    shell, lights = build_shell(np.random.default_rng([seed, 2]), plan, palette)
+    instances = [Instance(category, Layout[layout.upper()], surfaces) for category, layout, surfaces in shell]
+    for placed in furniture:
+        surfaces = [s.moved(placed.pose) for s in placed.piece.surfaces]
+        instances.append(Instance(placed.piece.category, Layout.OBJECT, surfaces))
+        if placed.piece.light is not None:
+            lights.append(_moved_light(placed.piece.light, placed))
+    room = _joined(instances, plan, furniture, seed)
+    light = baked_light(room, lights, device)
+    radiance = light[room.triangles].mean(1).mean(1)
+    exposure = 0.62 / float(np.quantile(radiance, 0.6))
+    return replace(room, light=light, exposure=exposure)
+
+
+def _moved_light(light: Light, placed: Placed) -> AreaLight:
+    center = placed.pose[:3, :3] @ np.array(light.position) + placed.pose[:3, 3]
+    return AreaLight.ball(center, light.radius_m, np.array(light.power))
+
+
+def _joined(instances: list[Instance], plan: FloorPlan, furniture: list[Placed], seed: int) -> Room:
+    surfaces = [(number, instance, s) for number, instance in enumerate(instances) for s in instance.surfaces]
+    materials = tuple({id(s.material): s.material for _, _, s in surfaces}.values())
+    index = {id(material): i for i, material in enumerate(materials)}
+    starts = np.cumsum([0] + [len(s.vertices) for _, _, s in surfaces[:-1]])
+    counts = [len(s.triangles) for _, _, s in surfaces]
+    vertices = np.concatenate([s.vertices for _, _, s in surfaces]).astype(np.float32)
+    triangles = np.concatenate([s.triangles + start for (_, _, s), start in zip(surfaces, starts, strict=True)])
+    edges = vertices[triangles]
+    doubled_area = np.linalg.norm(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]), axis=1)
+    solid = doubled_area > 1e-9
+
+    def per_triangle(values: list[int], dtype: type) -> NDArray:
+        return np.repeat(np.array(values, dtype), counts)[solid]
+
+    return Room(
+        vertices=vertices,
+        normals=np.concatenate([s.normals for _, _, s in surfaces]).astype(np.float32),
+        uv=np.concatenate([s.uv / s.material.tile_m for _, _, s in surfaces]).astype(np.float32),
+        light=np.zeros((len(vertices), 3), np.float32),
+        triangles=triangles[solid].astype(np.int32),
+        material=per_triangle([index[id(s.material)] for _, _, s in surfaces], np.int32),
+        instance=per_triangle([number for number, _, _ in surfaces], np.int32),
+        layout=per_triangle([int(instance.layout) for _, instance, _ in surfaces], np.uint8),
+        materials=materials,
+        categories=tuple(instance.category for instance in instances),
+        plan=plan,
+        furniture=tuple(furniture),
+        exposure=1.0,
+        seed=seed,
+    )
+
+

@@ -1,0 +1,229 @@
+"""Procedural image textures: every function draws one from a random generator and nothing else.
+
+Textures are float32 [S, S, 3] sRGB in [0, 1]. The plain ones tile without a seam (their noise is made
+in the Fourier domain, so it is periodic); pictures, rugs and views do not and are shown once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+Image = NDArray[np.float32]
+Plane = NDArray[np.float32]
+
+SIZE = 512
+"""Edge of every texture in texels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A texture and the size it is laid out in.
+
+    Attributes:
+        name: what it is made of.
+        texture: float32 [S, S, 3], sRGB in [0, 1]; row 0 is the top.
+        tile_m: width and height in metres after which the texture repeats.
+        emission: radiance it sends out by itself per albedo; 0 for everything but lamps and panes.
+    """
+
+    name: str
+    texture: Image
+    tile_m: tuple[float, float]
+    emission: float = 0.0
+
+
+def noise(rng: Generator, beta: float = 2.0, stretch: tuple[float, float] = (1.0, 1.0)) -> Plane:
+    """Periodic fractal noise [S, S], mean 0, deviation 1, power spectrum 1 / f^beta.
+
+    ``stretch`` (rows, columns) lengthens its grains along an axis.
+    """
+    fy = np.fft.fftfreq(SIZE)[:, None] * SIZE * stretch[0]
+    fx = np.fft.rfftfreq(SIZE)[None, :] * SIZE * stretch[1]
+    frequency = np.sqrt(fy * fy + fx * fx)
+    frequency[0, 0] = np.inf
+    spectrum = np.fft.rfft2(rng.standard_normal((SIZE, SIZE), np.float32)) * frequency ** (-beta / 2)
+    plane = np.fft.irfft2(spectrum, (SIZE, SIZE))
+    return (plane / plane.std()).astype(np.float32)
+
+
+def grid() -> tuple[Plane, Plane]:
+    """Column and row coordinates u, v in [0, 1), v upwards, [S, S] each."""
+    u = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
+    return np.broadcast_to(u[None, :], (SIZE, SIZE)), np.broadcast_to(u[::-1, None], (SIZE, SIZE))
+
+
+def tinted(value: Plane, color: ArrayLike) -> Image:
+    """``color`` [3] made lighter and darker by a factor plane [S, S]."""
+    return np.clip(value[..., None] * np.asarray(color, np.float32), 0, 1).astype(np.float32)
+
+
+def blend(a: Image, b: ArrayLike, weight: Plane) -> Image:
+    """``a`` where the weight is 0, ``b`` (image or colour) where it is 1."""
+    return (a + (np.asarray(b, np.float32) - a) * weight[..., None]).astype(np.float32)
+
+
+def hsv(hue: float, saturation: float, value: float) -> NDArray[np.float32]:
+    """sRGB [3] of hue, saturation and value in [0, 1]."""
+    k = (np.array([5, 3, 1]) + hue * 6) % 6
+    return (value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)).astype(np.float32)
+
+
+def plain(rng: Generator, color: ArrayLike, grain: float = 0.015) -> Image:
+    """Paint, lacquer or ceramic: one colour with a faint cloudiness."""
+    return tinted(1 + grain * noise(rng, 1.6), color)
+
+
+def plaster(rng: Generator, color: ArrayLike) -> Image:
+    """Painted plaster: fine roller grain over slow clouds."""
+    return tinted(1 + 0.020 * noise(rng, 0.6) + 0.025 * noise(rng, 2.4), color)
+
+
+def wood(rng: Generator, color: ArrayLike, contrast: float = 0.16) -> Image:
+    """Straight-grained wood; the grain runs along u."""
+    u, v = grid()
+    del u
+    warp = noise(rng, 2.6, (1.0, 6.0))
+    rings = np.sin(2 * np.pi * (rng.integers(5, 9) * v + 0.35 * warp))
+    fibre = noise(rng, 1.0, (1.0, 14.0))
+    return tinted(1 + contrast * (0.45 * rings + 0.30 * fibre + 0.35 * warp), color)
+
+
+def planks(rng: Generator, color: ArrayLike, rows: int = 12, boards: int = 2) -> Image:
+    """Floor boards along u: every board its own tone and grain, dark joints."""
+    u, v = grid()
+    row = np.minimum((v * rows).astype(int), rows - 1)
+    shift = rng.random(rows).astype(np.float32)[row]
+    along = (u * boards + shift) % boards
+    board = along.astype(int)
+    tone = rng.normal(1, 0.10, (rows, boards)).astype(np.float32)[row, board]
+    warmth = rng.normal(0, 0.03, (rows, boards)).astype(np.float32)[row, board]
+    offset = rng.integers(0, SIZE, (rows, boards))[row, board]
+    columns, lines = (u * SIZE).astype(int), (v * SIZE).astype(int)
+    grain = (0.6 * noise(rng, 1.1, (1.0, 16.0)) + 0.5 * noise(rng, 2.4, (1.0, 5.0)))[lines, (columns + offset) % SIZE]
+    joint = np.minimum((v * rows) % 1 * (SIZE / rows), (along % 1) * (SIZE / boards)) < 1.6
+    image = tinted(tone * (1 + 0.09 * grain) * np.where(joint, 0.55, 1), color)
+    image[..., 2] = np.clip(image[..., 2] - warmth, 0, 1)
+    return image
+
+
+def tiles(rng: Generator, color: ArrayLike, mortar: ArrayLike, rows: int = 4, columns: int = 4, bond: float = 0.0) -> Image:
+    """Ceramic tiles or, with ``bond`` 0.5, bricks; each of its own tone, in mortar."""
+    u, v = grid()
+    row = np.minimum((v * rows).astype(int), rows - 1)
+    along = (u * columns + bond * (row % 2)) % columns
+    column = np.minimum(along.astype(int), columns - 1)
+    tone = rng.normal(1, 0.07, (rows, columns)).astype(np.float32)[row, column]
+    y, x = (v * rows) % 1 * SIZE / rows, along % 1 * SIZE / columns
+    edge = np.minimum(np.minimum(x, SIZE / columns - x), np.minimum(y, SIZE / rows - y))
+    body = tinted(tone * (1 + 0.04 * noise(rng, 1.5)), color)
+    return blend(body, tinted(1 + 0.05 * noise(rng, 0.8), mortar), np.clip(3.5 - edge, 0, 1).astype(np.float32))
+
+
+def wallpaper(rng: Generator, color: ArrayLike) -> Image:
+    """Paper with stripes, diamonds or a small repeated flower, one shade off the ground colour."""
+    u, v = grid()
+    kind, count = int(rng.integers(3)), int(rng.integers(3, 6))
+    if kind == 0:
+        figure = 0.5 + 0.5 * np.tanh(6 * np.sin(2 * np.pi * count * u))
+    elif kind == 1:
+        figure = 0.5 + 0.5 * np.tanh(5 * (np.cos(2 * np.pi * count * u) + np.cos(2 * np.pi * count * v)))
+    else:
+        x, y = (u * count) % 1 - 0.5, (v * count) % 1 - 0.5
+        petals = 0.24 + 0.10 * np.cos(int(rng.integers(4, 7)) * np.arctan2(y, x))
+        figure = np.clip((petals - np.hypot(x, y)) * 25, 0, 1)
+    ground = plaster(rng, color)
+    return blend(ground, ground * np.float32(rng.choice([0.80, 0.86, 0.9])), figure.astype(np.float32))
+
+
+def fabric(rng: Generator, color: ArrayLike, accent: ArrayLike | None = None) -> Image:
+    """Woven cloth; with ``accent`` striped or checked in a second colour."""
+    u, v = grid()
+    weave = 0.05 * np.sin(2 * np.pi * 128 * u) * np.sin(2 * np.pi * 128 * v)
+    cloth = tinted(1 + weave + 0.06 * noise(rng, 0.7) + 0.03 * noise(rng, 2.2), color)
+    if accent is None:
+        return cloth
+    count, width = int(rng.integers(3, 7)), rng.uniform(0.25, 0.5)
+    stripes = ((u * count) % 1 < width).astype(np.float32)
+    if rng.random() < 0.4:
+        stripes = 0.5 * stripes + 0.5 * ((v * count) % 1 < width)
+    return blend(cloth, tinted(1 + weave, accent), 0.85 * stripes)
+
+
+def foliage(rng: Generator, color: ArrayLike) -> Image:
+    """Leaves, seen as a mottled green."""
+    spots = np.clip(noise(rng, 1.2), -2, 2)
+    return blend(tinted(1 + 0.22 * spots, color), np.array([0.55, 0.66, 0.25]), np.clip(spots - 0.9, 0, 1) * 0.6)
+
+
+def spines(rng: Generator) -> Image:
+    """Book covers side by side: 16 coloured columns with a title bar each."""
+    u, v = grid()
+    column = (u * 16).astype(int)
+    hues, values = rng.random(16), rng.uniform(0.25, 0.85, 16)
+    colors = np.stack([hsv(h, s, x) for h, s, x in zip(hues, rng.uniform(0.2, 0.75, 16), values, strict=True)])
+    image = colors[column] * (1 + 0.04 * noise(rng, 1.0))[..., None]
+    title = ((v > 0.6) & (v < 0.75)) | ((v > 0.08) & (v < 0.12))
+    return np.clip(blend(image.astype(np.float32), np.array([0.9, 0.86, 0.7]), 0.8 * title.astype(np.float32)), 0, 1)
+
+
+def rug(rng: Generator) -> Image:
+    """A carpet: border bands around a field of medallions."""
+    u, v = grid()
+    hue = rng.random()
+    palette = [hsv((hue + d) % 1, rng.uniform(0.25, 0.6), rng.uniform(0.35, 0.85)) for d in (0, 0.08, 0.45, 0.55)]
+    edge = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))
+    count = int(rng.integers(3, 6))
+    x, y = (u * count) % 1 - 0.5, (v * count) % 1 - 0.5
+    medallion = np.sin(2 * np.pi * (np.abs(x) + np.abs(y)) * 3)
+    image = blend(tinted(np.ones_like(u), palette[0]), palette[1], (medallion > 0.2).astype(np.float32))
+    for inner, color in ((0.14, palette[2]), (0.11, palette[3]), (0.04, palette[0])):
+        image = blend(image, color, (edge < inner).astype(np.float32))
+    return np.clip(image * (1 + 0.07 * noise(rng, 0.5))[..., None], 0, 1).astype(np.float32)
+
+
+def poster(rng: Generator) -> Image:
+    """A picture for the wall: a landscape or an abstract composition."""
+    return _landscape(rng) if rng.random() < 0.5 else _composition(rng)
+
+
+def outdoors(rng: Generator) -> Image:
+    """What a window shows: bright sky above a soft line of trees."""
+    u, v = grid()
+    sky = blend(tinted(np.ones_like(u), (0.97, 0.98, 1.0)), (0.72, 0.85, 1.0), v)
+    skyline = 0.26 + 0.05 * noise(rng, 2.4)[0][None, :]
+    trees = tinted(1 + 0.15 * noise(rng, 1.4), (0.45, 0.58, 0.38))
+    return blend(sky, trees, np.clip((skyline - v) * 12, 0, 1).astype(np.float32))
+
+
+def _landscape(rng: Generator) -> Image:
+    u, v = grid()
+    hue = rng.random()
+    image = blend(tinted(np.ones_like(u), hsv(hue, 0.5, 0.95)), hsv((hue + 0.1) % 1, 0.3, 0.98), v)
+    sun = np.hypot(u - rng.uniform(0.2, 0.8), v - rng.uniform(0.6, 0.85)) < rng.uniform(0.05, 0.12)
+    image = blend(image, (1.0, 0.95, 0.75), sun.astype(np.float32))
+    for layer in range(4):
+        ridge = 0.62 - 0.14 * layer + 0.06 * noise(rng, 2.5)[layer * 7][None, :]
+        color = hsv((hue + 0.5 + 0.03 * layer) % 1, 0.35 + 0.1 * layer, 0.7 - 0.14 * layer)
+        image = blend(image, color, np.clip((ridge - v) * 200, 0, 1).astype(np.float32))
+    return np.clip(image * (1 + 0.03 * noise(rng, 0.8))[..., None], 0, 1).astype(np.float32)
+
+
+def _composition(rng: Generator) -> Image:
+    u, v = grid()
+    image = tinted(1 + 0.03 * noise(rng, 1.2), hsv(rng.random(), rng.uniform(0.05, 0.3), 0.92))
+    hue = rng.random()
+    for _ in range(int(rng.integers(6, 12))):
+        x, y, r = rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9), rng.uniform(0.06, 0.28)
+        shapes: Sequence[NDArray] = (
+            np.hypot(u - x, v - y) < r,
+            (np.abs(u - x) < r) & (np.abs(v - y) < r * rng.uniform(0.2, 1.0)),
+            np.abs((u - x) * np.cos(6 * r) + (v - y) * np.sin(6 * r)) < 0.15 * r,
+        )
+        color = hsv((hue + rng.normal(0, 0.12)) % 1, rng.uniform(0.3, 0.9), rng.uniform(0.2, 0.95))
+        image = blend(image, color, 0.9 * shapes[int(rng.integers(3))].astype(np.float32))
+    return np.clip(image, 0, 1)
