@@ -16,6 +16,7 @@ from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import pose_from, quat_from_rotation, quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
 from showroom_ros.ros.cdr_stream import CdrReader, CdrWriter
+from showroom_ros.scene.camera_info import camera_from_info
 from showroom_ros.scene.image_codec import RawImage
 from showroom_ros.scene.view import View
 
@@ -178,6 +179,11 @@ def read_image(data: bytes, what: str) -> RawImage:
     return _read_image(CdrReader(data, what), what)
 
 
+def read_camera_info(data: bytes, what: str, *, rectified: bool = False) -> Camera:
+    """The camera of a serialised ``sensor_msgs/CameraInfo``; see ``scene.camera_info.camera_from_info``."""
+    return _read_camera(CdrReader(data, what), what, rectified=rectified)
+
+
 def read_compressed_image(data: bytes, what: str) -> tuple[str, memoryview]:
     """Format and bytes of a serialised ``sensor_msgs/CompressedImage``; ``what`` names it in errors."""
     reader = CdrReader(data, what)
@@ -194,7 +200,7 @@ def read_view(data: bytes, what: str = "view") -> tuple[View, str]:
     reader = CdrReader(data, what)
     stamp_ns, frame_id = reader.header()
     image = _read_image(reader, f"{what}.image")
-    camera = _read_ideal_camera(reader)
+    camera = _read_camera(reader, f"{what}.camera_info", rectified=False)
     depth, provenance, confidence = (_read_image(reader, f"{what}.{n}") for n in ("depth", "provenance", "confidence"))
     has_pose, world_frame = reader.one("?"), reader.string()
     position, quat_xyzw = reader.read("d", 3), reader.read("d", 4)
@@ -284,13 +290,15 @@ def _read_image(reader: CdrReader, what: str) -> RawImage:
     return RawImage(encoding, height, width, step, reader.octets(), is_bigendian, what)
 
 
-def _read_ideal_camera(reader: CdrReader) -> Camera:
+def _read_camera(reader: CdrReader, what: str, *, rectified: bool) -> Camera:
     reader.header()
     height, width = reader.read("I", 2)
-    reader.string()
-    reader.sequence(np.float64)
-    k = reader.read("d", 9)
-    reader.read("d", 9 + 12)
-    reader.read("I", 6)
+    model, d = reader.string(), reader.sequence(np.float64)
+    k, _, p = reader.read("d", 9), reader.read("d", 9), reader.read("d", 12)
+    binning = reader.read("I", 2)
+    left, top, roi_height, roi_width = reader.read("I", 4)
     reader.one("?")
-    return Camera(width, height, k[0], k[4], k[2], k[5])
+    roi = (left, top, roi_width, roi_height)
+    return camera_from_info(
+        width, height, k, d.tolist(), model, p, binning=binning, roi=roi, rectified=rectified, name=what
+    )

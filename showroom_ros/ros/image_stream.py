@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
-from showroom_ros.ros.cdr import read_compressed_image, read_image, stamp_and_frame
-from showroom_ros.ros.conversions import camera_from_message, color_from_raw, depth_from_raw
+from showroom_ros.ros.cdr import read_camera_info, read_compressed_image, read_image, stamp_and_frame
+from showroom_ros.ros.conversions import color_from_raw, depth_from_raw
 from showroom_ros.ros.lifecycle import ShowroomNode
 from showroom_ros.ros.qos import input_qos
 from showroom_ros.scene.image_codec import decode_compressed_depth, decode_compressed_image
@@ -121,8 +120,7 @@ class ImageStream:
         if calibration != self._info:
             self._info = calibration
             try:
-                message = deserialize_message(data, CameraInfo)
-                self._camera = camera_from_message(message, self.info_topic, rectified=self._is_rectified)
+                self._camera = read_camera_info(data, self.info_topic, rectified=self._is_rectified)
             except InputError as error:
                 self._camera = error
                 raise

@@ -151,6 +151,7 @@ def test_image_and_camera_info_equal_rclpy(height, width, frame_id, stamp_ns):
     camera = Camera(width, height, 3.0, 4.0, 1.0, 2.0, "plumb_bob", (0.1, 0.2, 0.3, 0.4, 0.5))
     expected = serialize_message(camera_info_message(camera, frame_id, stamp_ns))
     assert_equal_but_padding(lambda: cdr.camera_info_bytes(camera, frame_id, stamp_ns), expected)
+    assert cdr.read_camera_info(expected, "topic") == camera
 
 
 @pytest.mark.parametrize("has_depth", [True, False])
