@@ -10,6 +10,7 @@ from typing import Any
 
 _FOLDED = ("settings", "environment")
 _BY_THRESHOLD = ("precision", "recall", "f_score")
+_SHARES = (*_BY_THRESHOLD, "coverage")
 _MAX_TILES = 8
 
 _HEADLINES = (
@@ -49,7 +50,7 @@ main { max-width: 1120px; margin: 0 auto; padding: 2.2rem 1.2rem 4rem; }
 h1 { font-size: 1.9rem; margin: 0; letter-spacing: -0.01em; }
 h2 { font-size: 1.15rem; margin: 2.4rem 0 0.8rem; }
 .about { color: var(--soft); margin: 0.3rem 0 1.6rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 0.8rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 0.8rem; }
 .tile, .card, details { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; }
 .tile { padding: 0.8rem 1rem; }
 .tile b { display: block; font-size: 1.55rem; font-weight: 650; font-variant-numeric: tabular-nums; }
@@ -103,6 +104,8 @@ def format_value(name: str, value: Any) -> str:
         return ", ".join(format_value("", item) for item in value)
     if not isinstance(value, int | float):
         return str(value)
+    if name in _SHARES:
+        return f"{value * 100:.2f} %"
     if name.endswith("_m"):
         return f"{value * 1000:.1f} mm" if abs(value) < 1 else f"{value:.2f} m"
     for ending, factor, unit in _UNITS:
@@ -112,7 +115,7 @@ def format_value(name: str, value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    if isinstance(value, int) or abs(value) >= 1e5:
+    if value == int(value) or abs(value) >= 1e5:
         return f"{value:,.0f}".replace(",", "\u2009")
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 

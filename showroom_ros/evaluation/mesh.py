@@ -7,7 +7,7 @@ Protocol (after Knapitsch et al. 2017, "Tanks and Temples", and Murez et al. 202
    that was invented where nothing is counts against the prediction.
 3. *Completeness* and *recall* go from the true points to the predicted surface. With a visibility mask only
    true points that a camera saw are asked for: what nobody looked at cannot be missed.
-4. Distances are from point to triangle, not from sample to sample, so identical meshes score 0 m.
+4. Distances are exact, from point to triangle, not from sample to sample: identical meshes score 0 m.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError
-from showroom_ros.evaluation.surface import Surface
+from showroom_ros.evaluation.surface import Surface, sample_surface
 from showroom_ros.scene.mesh import Mesh
 
 Visible = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
@@ -86,8 +86,8 @@ def evaluate_mesh(
     """
     if not len(truth.triangles):
         raise InputError("the true mesh is empty: nothing to score against")
-    true_surface = Surface(truth, samples, seed)
-    true_points, true_normals = true_surface.samples.points, true_surface.samples.normals
+    true_surface, true_samples = Surface(truth), sample_surface(truth, samples, seed)
+    true_points, true_normals = true_samples.points, true_samples.normals
     if visible is not None:
         seen = visible(true_points)
         if not seen.any():
@@ -96,14 +96,14 @@ def evaluate_mesh(
     if not len(predicted.triangles):
         return _nothing_predicted(thresholds_m, len(true_points))
 
-    surface = Surface(predicted, samples, seed + 1)
-    kept = slice(None) if judged is None else judged(surface.samples.points)
-    points, normals = surface.samples.points[kept], surface.samples.normals[kept]
+    surface, found = Surface(predicted), sample_surface(predicted, samples, seed + 1)
+    kept = slice(None) if judged is None else judged(found.points)
+    points, normals = found.points[kept], found.normals[kept]
     if not len(points):
         return _nothing_predicted(thresholds_m, len(true_points))
     to_truth, to_predicted = true_surface.nearest(points), surface.nearest(true_points)
     matched = to_truth.distance_m <= max(thresholds_m)
-    color_gap = np.abs(surface.samples.colors[kept] - true_surface.colors(to_truth))[matched]
+    color_gap = np.abs(found.colors[kept] - true_surface.colors(to_truth))[matched]
     cosines = (
         np.abs(np.sum(normals * true_surface.normals(to_truth), axis=1)).mean(),
         np.abs(np.sum(true_normals * surface.normals(to_predicted), axis=1)).mean(),

@@ -121,8 +121,6 @@ def error_picture(
     axes: NDArray[np.float64],
     *,
     largest_m: float = 0.05,
-    samples: int = 400_000,
-    seed: int = 0,
     width: int = 1280,
     height: int = 960,
 ) -> Image:
@@ -133,12 +131,10 @@ def error_picture(
         truth: the true mesh.
         axes: as of ``outside_picture``.
         largest_m: distance shown in the last colour.
-        samples: of the true mesh.
-        seed: of the sampling.
         width: of the picture, pixels.
         height: of the picture without its colour bar, pixels.
     """
-    distance = Surface(truth, samples, seed).nearest(mesh.vertices.astype(np.float64)).distance_m
+    distance = Surface(truth).nearest(mesh.vertices.astype(np.float64)).distance_m
     painted = replace(mesh, colors=heat_colors(distance, largest_m))
     picture = outside_picture(painted, axes, width=width, height=height)
     ticks = [(place, f"{place * largest_m * 1000:.0f}") for place in (0, 0.2, 0.4, 0.6, 0.8)]

@@ -93,9 +93,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 def encode(picture: Picture, ending: str) -> bytes:
     """The picture as a PNG or JPEG file (``ending`` with its dot)."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 90] if ending == ".jpg" else []
-    done, data = cv2.imencode(ending, np.ascontiguousarray(picture.image[..., ::-1]), options)
-    if not done:
-        raise OutputError(f"picture '{picture.name}' of {picture.image.shape} cannot be encoded as {ending}")
+    try:
+        _, data = cv2.imencode(ending, np.ascontiguousarray(picture.image[..., ::-1]), options)
+    except cv2.error as error:
+        reason = f"picture '{picture.name}' of {picture.image.shape} cannot be encoded as {ending}"
+        raise OutputError(reason) from error
     return data.tobytes()
 
 
