@@ -15,6 +15,7 @@ from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.logging import get_logger
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -24,7 +25,7 @@ from showroom_ros.bags.messages import COMPRESSED_IMAGE, IMAGE, stamp_and_frame
 from showroom_ros.bags.playback import BagClock, ReadAhead
 from showroom_ros.bags.reader import BagMessage, BagReader
 from showroom_ros.errors import BagError, InputError, MissingDependencyError, ShowroomError
-from showroom_ros.nodes.bag_support import message_class, player_qos
+from showroom_ros.nodes.bag_support import message_class, player_qos, read_parameters
 from showroom_ros.ros.conversions import stamp_from_ns
 from showroom_ros.ros.dds import configure_dds
 from showroom_ros.ros.runner import stopped_by_signals
@@ -59,6 +60,7 @@ class BagPlayer:
         wait_for_subscribers_s: float = 0.0,
         clock_rate_hz: float = 100.0,
         progress: Callable[[int, int], None] | None = None,
+        ros_args: Sequence[str] | None = None,
     ) -> None:
         """Opens the bag and advertises its topics.
 
@@ -72,6 +74,7 @@ class BagPlayer:
             wait_for_subscribers_s: before playing, wait at most this long for subscribers to be there.
             clock_rate_hz: how often ``/clock`` is sent; 0 = never.
             progress: called with (messages played, about how many in all).
+            ros_args: arguments for ROS (``--ros-args -r ...``).
 
         Raises:
             BagError: no bag, damaged, a topic is not in it, nothing after ``start_s``, or no topic can be played.
@@ -88,18 +91,20 @@ class BagPlayer:
             self._infos = {topic: reader.topics[topic] for topic in chosen if topic != CLOCK_TOPIC}
             self._first_ns, self._start_ns = reader.start_ns, reader.start_ns + round(start_s * 1e9)
             self._stop_ns = reader.end_ns + 1
-            length_s = reader.duration_s
+            length_s, messages = reader.duration_s, sum(info.count for info in self._infos.values())
         if duration_s is not None:
             self._stop_ns = min(self._stop_ns, self._start_ns + round(duration_s * 1e9))
         if self._start_ns >= self._stop_ns:
             raise BagError(f"{bag}: nothing to play from {start_s} s on, the bag is {length_s:.3f} s long")
+        played_s = (self._stop_ns - self._start_ns) / 1e9
+        self._done, self._total = 0, max(round(messages * min(played_s / max(length_s, 1e-9), 1.0)), 1)
         self._clock = BagClock(self._start_ns, time.monotonic_ns(), rate)
         self._next_tick_ns = 0
         self.stop_event = threading.Event()
         self.skipped: dict[str, str] = {}
         self.published: dict[str, int] = defaultdict(int)
         self._image_times: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._advertise()
+        self._advertise(ros_args)
 
     def __enter__(self) -> BagPlayer:
         """Returns itself."""
@@ -120,8 +125,9 @@ class BagPlayer:
             if not self._loop:
                 break
         self._report(done=True)
+        deadline = time.monotonic() + _ACKNOWLEDGE_S
         for publisher in self._publishers.values():
-            publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+            publisher.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.01)))
 
     def pause(self) -> None:
         """Lets bag time stand still; ``/clock`` goes on with the same time."""
@@ -139,11 +145,11 @@ class BagPlayer:
         """``(stamp_ns, wall_ns)`` of the images of ``topic``: header stamp, and ``time.time_ns()`` when published."""
         return self._image_times[topic]
 
-    def _advertise(self) -> None:
+    def _advertise(self, ros_args: Sequence[str] | None) -> None:
         configure_dds(os.environ)
         self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("bag_player", context=self._context)
+        rclpy.init(args=list(ros_args or ()), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node("bag_player_node", context=self._context)
         self._publishers: dict[str, Publisher] = {}
         for topic, info in self._infos.items():
             try:
@@ -221,9 +227,7 @@ class BagPlayer:
 
     def _report(self, *, done: bool = False) -> None:
         if self._progress is not None:
-            share = (self._stop_ns - self._start_ns) / max(self._infos_end_ns - self._first_ns, 1)
-            total = max(round(share * sum(self._infos[topic].count for topic in self._publishers)), 1)
-            self._progress(total if done else min(self._done, total - 1), total)
+            self._progress(self._total if done else min(self._done, self._total - 1), self._total)
 
 
 def _tick_ns(rate_hz: float) -> int:
@@ -234,3 +238,33 @@ def play_bag(bag: str | Path, **options: Any) -> None:
     """Plays ``bag`` until its end or a signal; options as ``BagPlayer``."""
     with BagPlayer(bag, **options) as player, stopped_by_signals(player.stop_event):
         player.play()
+
+
+PARAMETERS: dict[str, Any] = {
+    "bag": "",
+    "rate": 1.0,
+    "loop": False,
+    "start_s": 0.0,
+    "duration_s": 0.0,
+    "topics": [""],
+    "wait_for_subscribers_s": 0.0,
+    "clock_rate_hz": 100.0,
+}
+"""ROS parameters of the node and their defaults; ``duration_s`` 0 means to the end."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Plays the bag that the ROS parameter ``bag`` names."""
+    arguments = list(sys.argv if args is None else args)
+    try:
+        options = read_parameters("bag_player_node", PARAMETERS, arguments)
+        options["duration_s"] = options["duration_s"] or None
+        play_bag(**options, ros_args=arguments)
+    except ShowroomError as error:
+        get_logger("bag_player_node").fatal(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

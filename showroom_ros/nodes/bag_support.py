@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.interfaces import Qos, QosDurability, QosReliability
 
 from showroom_ros.bags.qos import make_qos
-from showroom_ros.errors import MissingDependencyError
+from showroom_ros.errors import MissingDependencyError, SettingsError
 
 _QUEUE_DEPTH = 10
+_PLAYER_DEPTH = 100
+"""A late writer sends what is due at once: a shorter history would overwrite what nobody has got yet."""
 _LATCHED_DEPTH = 1000
-_RECORDER_DEPTH = 100
+_RECORDER_DEPTH = 1000
 
 
 def message_class(msgtype: str) -> Any:
@@ -41,7 +45,7 @@ def player_qos(topic: str, recorded: Sequence[Qos]) -> QoSProfile:
     is_best_effort = reliability == {QosReliability.BEST_EFFORT}
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
-        depth=_LATCHED_DEPTH if is_latched else max([_QUEUE_DEPTH, *(min(qos.depth, 1000) for qos in recorded)]),
+        depth=_LATCHED_DEPTH if is_latched else max([_PLAYER_DEPTH, *(min(qos.depth, 1000) for qos in recorded)]),
         reliability=ReliabilityPolicy.BEST_EFFORT if is_best_effort else ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if is_latched else DurabilityPolicy.VOLATILE,
     )
@@ -73,3 +77,24 @@ def recorded_qos(offered: Sequence[QoSProfile]) -> list[Qos]:
             )
         )
     return profiles
+
+
+def read_parameters(name: str, defaults: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """ROS parameters given on the command line to a node called ``name``; empty strings leave lists.
+
+    Raises:
+        SettingsError: a parameter has another type than its default.
+    """
+    context = rclpy.Context()
+    rclpy.init(args=list(arguments), context=context)
+    node = rclpy.create_node(name, context=context)
+    try:
+        values = {key: node.declare_parameter(key, default).value for key, default in defaults.items()}
+    except InvalidParameterTypeException as error:
+        raise SettingsError(f"{name}: {error}") from error
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
+    return {
+        key: [item for item in value if item] if isinstance(value, list) else value for key, value in values.items()
+    }

@@ -29,7 +29,7 @@ _MAX_PIXELS = 1 << 26
 def depth_from_millimetres(millimetres: NDArray[np.uint16]) -> NDArray[np.float32]:
     """uint16 [H, W] millimetres, 0 unknown, as float32 metres, NaN unknown (REP-118)."""
     depth = millimetres.astype(np.float32)
-    depth *= np.float32(0.001)
+    depth /= np.float32(1000)
     depth[millimetres == 0] = np.nan
     return depth
 

@@ -91,7 +91,7 @@ def test_depth_units_and_unknown_values() -> None:
 @given(arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)), st.sampled_from(["png", "rvl"]))
 def test_compressed_depth_round_trip(millimetres: np.ndarray, codec: str) -> None:
     millimetres = np.where(millimetres == 65535, 0, millimetres)
-    depth = np.where(millimetres > 0, millimetres.astype(np.float32) * np.float32(0.001), np.nan).astype(np.float32)
+    depth = np.where(millimetres > 0, millimetres.astype(np.float32) / np.float32(1000), np.nan).astype(np.float32)
     fmt, data = encode_compressed_depth(depth, codec)
     np.testing.assert_array_equal(decode_compressed_depth(fmt, data), depth)
 
