@@ -40,14 +40,14 @@ def test_poses_and_transforms_round_trip(seed):
 def test_bad_rotations_name_the_topic(rotation):
     message = Pose()
     message.orientation.x, message.orientation.y, message.orientation.z, message.orientation.w = map(float, rotation)
-    with pytest.raises(InputError, match="/my/pose: quaternion.*expected 1"):
+    with pytest.raises(InputError, match=r"/my/pose: quaternion.*expected 1"):
         c.pose_matrix(message, "/my/pose")
 
 
 def test_positions_that_are_not_finite_name_the_topic():
     message = Transform()
     message.translation.x = float("inf")
-    with pytest.raises(InputError, match="/tf: translation .* not finite"):
+    with pytest.raises(InputError, match=r"/tf: translation .* not finite"):
         c.transform_matrix(message, "/tf")
 
 
@@ -68,7 +68,7 @@ def test_region_binning_and_rectified_images():
 
 
 def test_uncalibrated_cameras_name_the_topic():
-    with pytest.raises(InputError, match="/cam/info: camera fx is 0.0, expected a positive"):
+    with pytest.raises(InputError, match=r"/cam/info: camera fx is 0.0, expected a positive"):
         c.camera_from_message(CameraInfo(width=64, height=48), "/cam/info")
 
 
@@ -97,10 +97,10 @@ def test_a_broken_view_message_names_the_field():
     view = View(np.zeros((4, 6, 3), np.uint8), Camera(6, 4, 5.0, 5.0, 2.0, 2.0), np.ones((4, 6), np.float32))
     message = c.view_message(view, "odom")
     message.depth.step = 3
-    with pytest.raises(InputError, match="view.depth: step is 3 bytes, expected at least 24"):
+    with pytest.raises(InputError, match=r"view.depth: step is 3 bytes, expected at least 24"):
         c.view_from_message(message)
     message = c.view_message(view, "odom")
     message.has_pose = True
     message.pose.orientation.w = 0.0
-    with pytest.raises(InputError, match="view.pose: quaternion"):
+    with pytest.raises(InputError, match=r"view.pose: quaternion"):
         c.view_from_message(message)
