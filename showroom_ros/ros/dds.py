@@ -6,6 +6,7 @@ default, and one 640x480 colour image has 900 KB.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -14,12 +15,17 @@ from typing import TypeVar
 from showroom_ros.errors import ShowroomError
 
 Environment = TypeVar("Environment", bound=MutableMapping[str, str])
+
+SHARED_MEMORY = Path("/dev/shm")
 _VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-_FILE_NAME = "fastdds_profile.xml"
+_PROFILE, _SMALL_PROFILE = "fastdds_profile.xml", "fastdds_profile_small.xml"
+_ROOM_BYTES = 256_000_000
+"""Each process takes a segment of 32 MB (small: 8 MB). Where that does not fit, Fast DDS gives up shared
+memory and images are lost again; Docker's default is 64 MB for all."""
 
 
 def configure_dds(environ: Environment) -> Environment:
-    """Points Fast DDS to the profile of this package, before ``rclpy.init``.
+    """Points Fast DDS to the profile of this package; to be called before ``rclpy.init``.
 
     Args:
         environ: ``os.environ``, or the environment of a process to be started.
@@ -36,16 +42,20 @@ def configure_dds(environ: Environment) -> Environment:
 
 
 def profile_path() -> Path:
-    """``config/fastdds_profile.xml`` of the source tree, or of the installed share folder.
+    """The profile that fits this machine's shared memory.
 
     Raises:
-        ShowroomError: it is in neither, naming both.
+        ShowroomError: the file is neither in the source tree nor in the installed share folder.
     """
+    has_room = not SHARED_MEMORY.is_dir() or shutil.disk_usage(SHARED_MEMORY).free >= _ROOM_BYTES
+    return _find(_PROFILE if has_room else _SMALL_PROFILE)
+
+
+def _find(name: str) -> Path:
     here = Path(__file__).resolve()
-    candidates = [here.parents[2] / "config" / _FILE_NAME]
-    prefixes = [*here.parents, Path(sys.prefix)]
-    candidates += [prefix / "share" / "showroom_ros" / "config" / _FILE_NAME for prefix in prefixes]
+    candidates = [here.parents[2] / "config" / name]
+    candidates += [prefix / "share" / "showroom_ros" / "config" / name for prefix in (*here.parents, Path(sys.prefix))]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise ShowroomError(f"{_FILE_NAME} was not found, expected {candidates[0]} or <prefix>/share/showroom_ros/config")
+    raise ShowroomError(f"{name} was not found, expected {candidates[0]} or <prefix>/share/showroom_ros/config")
