@@ -55,15 +55,16 @@ def node_launch_description(node: str) -> LaunchDescription:
 
     def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         values = _values(context, arguments)
-        parameters: list[Any] = [values["params_file"]] if values["params_file"] else []
         overrides = node_parameters(node, values)
+        files = [values["params_file"]] if values["params_file"] else []
+        files += [_parameter_file(overrides, f"/**/{node}")] if overrides else []
         return [
             Node(
                 package=PACKAGE,
                 executable=node,
                 name=node,
                 namespace=values["namespace"],
-                parameters=[*parameters, *([overrides] if overrides else [])],
+                parameters=files,
                 ros_arguments=["--log-level", values["log_level"]],
                 output="screen",
             )
@@ -174,8 +175,12 @@ def _dds_environment() -> dict[str, str]:
     return {name: value for name, value in added.items() if os.environ.get(name) != value}
 
 
-def _parameter_file(settings: Mapping[str, Any]) -> str:
-    """A ROS parameter file for every node."""
+def _parameter_file(settings: Mapping[str, Any], nodes: str = "/**") -> str:
+    """A ROS parameter file for ``nodes``.
+
+    Among files, ROS lets the entry win whose name (``/**``, ``/ns/node``) came up last, wherever its values
+    stand; ``/**/node`` is a name that no other file uses, so that launch arguments win against them all.
+    """
     with tempfile.NamedTemporaryFile("w", prefix="showroom_", suffix=".yaml", delete=False) as file:
-        yaml.safe_dump({"/**": {"ros__parameters": dict(settings)}}, file)
+        yaml.safe_dump({nodes: {"ros__parameters": dict(settings)}}, file)
         return file.name
