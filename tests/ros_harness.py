@@ -5,6 +5,7 @@ Importing this sets the environment, so it must come before anything initialises
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -151,3 +152,4 @@ def picture(seed, height=48, width=64):
 def init():
     if not rclpy.ok():
         rclpy.init()
+        atexit.register(rclpy.try_shutdown)

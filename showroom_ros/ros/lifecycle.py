@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from showroom_ros.settings import Settings
 _NAME_CHECK_PERIOD_S = 0.25
 _NAME_CHECKS = 6
 _JUMP_BACK_S = 1.0
+_START_TIMEOUT_S = 60.0
 
 
 class ShowroomNode(LifecycleNode):
@@ -46,6 +48,7 @@ class ShowroomNode(LifecycleNode):
         self.errors = ErrorLog(self)
         self.fatal_error: BaseException | None = None
         self._is_finalized = False
+        self._start_lock = threading.RLock()
         self._inputs: list[tuple[Subscription, InputMonitor]] = []
         self._diagnostics: Diagnostics | None = None
         self._settings_parameters = SettingsParameters(self, groups, ("autostart",), self._settings_changed)
@@ -97,9 +100,14 @@ class ShowroomNode(LifecycleNode):
             self.executor.wake()
 
     def shut_down(self) -> None:
-        """Goes to the final state from whichever it is in; does nothing there."""
-        if not self._is_finalized:
-            self.trigger_shutdown()
+        """Goes to the final state from whichever it is in, after a start that is under way; does nothing there."""
+        if not self._start_lock.acquire(timeout=_START_TIMEOUT_S):
+            raise ShowroomError(f"{self.get_fully_qualified_name()} is still starting after {_START_TIMEOUT_S:g} s")
+        try:
+            if not self._is_finalized:
+                self.trigger_shutdown()
+        finally:
+            self._start_lock.release()
 
     def create_input(
         self,
@@ -234,12 +242,13 @@ class ShowroomNode(LifecycleNode):
 
     def _start(self) -> None:
         self._start_timer.cancel()
-        if not self.get_parameter("autostart").value:
-            return
-        for trigger in (self.trigger_configure, self.trigger_activate):
-            if trigger() != TransitionCallbackReturn.SUCCESS:
-                self.fail(ShowroomError(f"{self.get_fully_qualified_name()} could not start: {self.errors.last}"))
+        with self._start_lock:
+            if self._is_finalized or not self.get_parameter("autostart").value:
                 return
+            for trigger in (self.trigger_configure, self.trigger_activate):
+                if trigger() != TransitionCallbackReturn.SUCCESS:
+                    self.fail(ShowroomError(f"{self.get_fully_qualified_name()} could not start: {self.errors.last}"))
+                    return
 
     def _check_name(self) -> None:
         """A node that starts on a taken name gives way; both would answer the same services."""

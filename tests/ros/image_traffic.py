@@ -1,6 +1,7 @@
-"""One side of a best-effort image stream between two processes: ``publish COUNT STREAMS`` or ``subscribe COUNT STREAMS``.
+"""One side of a best-effort image stream between two processes.
 
-The subscriber prints, per stream, how many whole images it has got.
+Arguments: ``publish`` or ``subscribe``, images per stream, streams. The subscriber prints, per stream, how many whole
+images it has got.
 """
 
 import os
@@ -56,7 +57,7 @@ def subscribe(node, count, streams):
             silent_since = time.monotonic()
         if silent_since is not None and time.monotonic() - silent_since > 3.0:
             break
-    print(*received)
+    sys.stdout.write(" ".join(map(str, received)) + "\n")
 
 
 def main():
