@@ -261,6 +261,8 @@ def test_diagnostics_name_the_missing_publisher_then_the_rate(spinner):
     for _ in range(5):
         camera.send_color(node.get_clock().now().nanoseconds)
         time.sleep(0.02)
+    wait_until(lambda: node.received == 5)
+    listener.statuses.clear()
     values = listener.expect(topic, DiagnosticStatus.OK, "Hz")
     assert values["received"] == "5"
     assert 0.0 <= float(values["stamp_age_s"]) < 5.0
