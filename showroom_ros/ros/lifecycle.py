@@ -49,6 +49,7 @@ class ShowroomNode(LifecycleNode):
         self.fatal_error: BaseException | None = None
         self._is_finalized = False
         self._start_lock = threading.RLock()
+        self._closers: list[Callable[[], None]] = []
         self._inputs: list[tuple[Subscription, InputMonitor]] = []
         self._diagnostics: Diagnostics | None = None
         self._settings_parameters = SettingsParameters(self, groups, ("autostart",), self._settings_changed)
@@ -158,6 +159,10 @@ class ShowroomNode(LifecycleNode):
             if self._diagnostics is not None and monitor in self._diagnostics.inputs:
                 self._diagnostics.inputs.remove(monitor)
 
+    def on_close(self, close: Callable[[], None]) -> None:
+        """Has ``close`` called when the inputs are closed: for inputs that ``create_input`` did not make."""
+        self._closers.append(close)
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle transition."""
         managed = super().on_configure
@@ -232,6 +237,8 @@ class ShowroomNode(LifecycleNode):
         for subscription, _ in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
+        while self._closers:
+            self._closers.pop()()
         if self._diagnostics is not None:
             self._diagnostics.inputs.clear()
 

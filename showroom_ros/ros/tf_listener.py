@@ -77,6 +77,7 @@ class Tf2Buffer:
         # node= lets the buffer see simulated time going backwards
         self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=history_s), node=node)
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+        node.on_close(self._listener.unregister)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> NDArray[np.float64]:
         """``T_target_source`` [4, 4] at ``stamp_ns``; raises ``TransformError``."""

@@ -110,7 +110,7 @@ def test_broken_transforms_are_reported_and_the_others_of_the_message_kept(setup
 class FakeTf2(types.ModuleType):
     """The part of tf2_ros that is used, with its exception tree, in front of our own buffer."""
 
-    class TransformException(Exception):
+    class TransformException(Exception):  # noqa: N818
         """Base, as in tf2."""
 
     class LookupException(TransformException):
@@ -145,7 +145,15 @@ class FakeTf2(types.ModuleType):
                 self.cleared = True
 
         self.Buffer = Buffer
-        self.TransformListener = lambda buffer, node, spin_thread: (buffer, node, spin_thread)
+
+        class TransformListener:
+            def __init__(self, buffer, node, spin_thread):
+                assert not spin_thread
+
+            def unregister(self):
+                outer.is_listening = False
+
+        self.Buffer, self.TransformListener, self.is_listening = Buffer, TransformListener, True
 
 
 def test_tf2_is_used_where_it_is_installed_and_its_errors_are_translated(setup, monkeypatch):
@@ -166,6 +174,8 @@ def test_tf2_is_used_where_it_is_installed_and_its_errors_are_translated(setup, 
             transforms.lookup("odom", "camera", 0)
     transforms.time_jumped_back(0)
     assert transforms._buffer.cleared
+    node.trigger_deactivate()
+    assert not tf2.is_listening
 
 
 def test_ours_is_used_where_tf2_is_not(setup):
