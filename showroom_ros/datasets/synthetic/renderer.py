@@ -47,10 +47,18 @@ class Rendering:
     @cached_property
     def normals(self) -> Tensor:
         """Unit normals of the surface, world frame, float32 [H, W, 3]; NaN where no surface is met."""
-        corners = torch.as_tensor(self.room.vertices, device=self.depth.device)[self._triangles()]
-        normal = torch.linalg.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-        normal = torch.nn.functional.normalize(normal, dim=-1)
+        table = torch.as_tensor(self.room.face_normals, device=self.depth.device)
+        normal = table[self.triangle.clamp(min=0).long()]
         return torch.where((self.triangle >= 0)[..., None], normal, torch.nan)
+
+    @cached_property
+    def cosine(self) -> Tensor:
+        """Cosine of the angle between the surface's normal and the ray, float32 [H, W]; NaN without surface."""
+        x, y = (axis.float() for axis in camera_tensor(self.camera, self.depth.device))
+        normal = self._face_normals_camera()[self.triangle.clamp(min=0).long()]
+        along = normal[..., 0] * x + normal[..., 1] * y[:, None] + normal[..., 2]
+        cosine = along.abs() / torch.sqrt(x**2 + y[:, None] ** 2 + 1)
+        return torch.where(self.triangle >= 0, cosine, torch.nan)
 
     @cached_property
     def instances(self) -> Tensor:
@@ -62,8 +70,9 @@ class Rendering:
         """``room.Layout`` class, uint8 [H, W]; OBJECT where no surface is met."""
         return self._lookup(self.room.layout, 0)
 
-    def _triangles(self) -> Tensor:
-        return torch.as_tensor(self.room.triangles, device=self.depth.device).long()[self.triangle.clamp(min=0).long()]
+    def _face_normals_camera(self) -> Tensor:
+        rotation = torch.as_tensor(self.T_world_camera[:3, :3], dtype=torch.float32, device=self.depth.device)
+        return torch.as_tensor(self.room.face_normals, device=self.depth.device) @ rotation
 
     def _lookup(self, values: NDArray, missing: int) -> Tensor:
         table = torch.as_tensor(values, device=self.depth.device)

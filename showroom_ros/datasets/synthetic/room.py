@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,13 @@ class Room:
     furniture: tuple[Placed, ...]
     exposure: float
     seed: int
+
+    @cached_property
+    def face_normals(self) -> NDArray[np.float32]:
+        """Unit normals of the triangles towards free space, float32 [T, 3]."""
+        a, b, c = (self.vertices[self.triangles[:, i]].astype(np.float64) for i in range(3))
+        normals = np.cross(b - a, c - a)
+        return (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
 
 
 def make_room(seed: int, kind: str | None = None, shape: str = "rectangle", device: str = "cpu") -> Room:

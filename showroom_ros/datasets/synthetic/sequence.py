@@ -1,0 +1,183 @@
+"""A synthetic room as a recording: any frame by its number, the exact mesh and the exact trajectory."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from showroom_ros.datasets.synthetic.ground_truth import exact_mesh
+from showroom_ros.datasets.synthetic.path import RATE_HZ, PathSettings, plan_path
+from showroom_ros.datasets.synthetic.renderer import Renderer, Rendering
+from showroom_ros.datasets.synthetic.room import Room, make_room
+from showroom_ros.datasets.synthetic.sensor import ColorSensor, DepthSensor, develop
+from showroom_ros.errors import InputError
+from showroom_ros.geometry.camera import Camera
+from showroom_ros.geometry.se3 import inverse, pose_from
+from showroom_ros.scene.mesh import Mesh
+from showroom_ros.scene.view import SensorFrame, View
+
+FIRST_STAMP_NS = 1_000_000_000
+
+T_COLOR_DEPTH = pose_from((0.025, 0.0005, -0.001), (0.9999905, 0.002, -0.0035, 0.0015))
+"""Where a separate depth camera sits: 2.5 cm to the right of the colour camera and half a degree askew."""
+
+
+class SyntheticSequence:
+    """A hand-held RGB-D recording of the room of a seed; implements ``scene.view.Sequence``.
+
+    Frame ``i`` depends on the seed and ``i`` alone, so frames may be read in any order and from several
+    threads. The same seed gives the same bytes on the same device and backend.
+
+    Attributes:
+        name: "synthetic:SEED".
+        room: what was made.
+        trajectory: float64 [N, 4, 4], exact ``T_world_camera`` of the colour camera.
+        color_camera, depth_camera: pinholes; the depth camera is the colour camera when registered.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        frames: int | None = None,
+        width: int = 640,
+        height: int = 480,
+        *,
+        kind: str | None = "living room",
+        shape: str = "rectangle",
+        noisy: bool = True,
+        registered: bool = False,
+        path: PathSettings | None = None,
+        color_sensor: ColorSensor | None = None,
+        depth_sensor: DepthSensor | None = None,
+        device: str = "cpu",
+        backend: str = "auto",
+    ) -> None:
+        """Makes the room and plans the path.
+
+        Args:
+            seed: of the room, its path and its noise.
+            frames: only the first so many frames of the path; None = all.
+            width, height: of both images in pixels.
+            kind, shape: of the room, see ``make_room``.
+            noisy: whether frames and views pass through the sensor models.
+            registered: depth is measured from the colour camera instead of from a camera beside it.
+            path: how the camera is carried.
+            color_sensor, depth_sensor: the sensor models.
+            device, backend: see ``Renderer``.
+
+        Raises:
+            InputError: a negative seed, sizes or frame count, an unknown kind, device or backend.
+        """
+        if width < 8 or height < 8:
+            raise InputError(f"image size is {width}x{height}, expected at least 8x8 pixels")
+        if frames is not None and frames < 1:
+            raise InputError(f"frames is {frames}, expected at least 1")
+        self.name = f"synthetic:{seed}"
+        self.seed = seed
+        self.room: Room = make_room(seed, kind, shape, device)
+        self.renderer = Renderer(self.room, device, backend)
+        planned = plan_path(self.room, path)
+        if frames is not None and frames > len(planned):
+            raise InputError(f"frames is {frames}, the path of {self.name} has {len(planned)}; make path.duration_s longer")
+        self.trajectory: NDArray[np.float64] = planned[:frames]
+        self.color_camera = Camera(640, 480, 525.0, 525.0, 319.5, 239.5).scaled(width, height)
+        separate = Camera(640, 480, 571.0, 571.0, 318.2, 241.7).scaled(width, height)
+        self.registered = registered
+        self.depth_camera = self.color_camera if registered else separate
+        self.noisy = noisy
+        self.color_sensor = color_sensor or ColorSensor()
+        self.depth_sensor = depth_sensor or DepthSensor()
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.trajectory)
+
+    def __getitem__(self, index: int) -> View:
+        """The frame as a ``View``: exact (``ideal``) unless noisy, then as ``frame`` undistorted and registered."""
+        if not self.noisy:
+            return self.ideal(index)
+        frame = self.frame(index)
+        if self.registered:
+            return View(frame.image, frame.color_camera, frame.depth, T_world_camera=frame.T_world_camera, stamp_ns=frame.stamp_ns)
+        from showroom_ros.scene.rectification import rectify
+
+        return rectify(frame)
+
+    def stamp_ns(self, index: int) -> int:
+        """Time of a frame in nanoseconds."""
+        return FIRST_STAMP_NS + round(index * 1e9 / RATE_HZ)
+
+    def render(self, index: int) -> Rendering:
+        """Everything that is known of a frame: exact depth, normals, instances, layout, radiance."""
+        return self.renderer.render(self.color_camera, self._pose(index))
+
+    def ideal(self, index: int) -> View:
+        """The frame without any sensor: exact colours and exact depth of the colour camera."""
+        rendering = self.render(index)
+        assert rendering.radiance is not None
+        return View(
+            image=develop(rendering.radiance * self.room.exposure).cpu().numpy(),
+            camera=self.color_camera,
+            depth=rendering.depth.cpu().numpy(),
+            T_world_camera=rendering.T_world_camera,
+            stamp_ns=self.stamp_ns(index),
+        )
+
+    def frame(self, index: int) -> SensorFrame:
+        """The frame as the cameras delivered it; its depth is unregistered unless ``registered``."""
+        color = self.render(index)
+        assert color.radiance is not None
+        T_world_color = color.T_world_camera
+        depth = color if self.registered else self.renderer.render(self.depth_camera, T_world_color @ T_COLOR_DEPTH, shaded=False)
+        if self.noisy:
+            generator = torch.Generator(self.renderer.device).manual_seed((self.seed << 20) + index % len(self))
+            flow = self._flow(index, color)
+            image = self.color_sensor.expose(color.radiance, self.room.exposure, index / RATE_HZ, flow, generator)
+            measured = self.depth_sensor.measure(depth.depth, depth.cosine, self.depth_camera.fx, generator)
+        else:
+            image, measured = develop(color.radiance * self.room.exposure), depth.depth
+        return SensorFrame(
+            image=image.cpu().numpy(),
+            color_camera=self.color_camera,
+            depth=measured.cpu().numpy(),
+            depth_camera=None if self.registered else self.depth_camera,
+            T_color_depth=None if self.registered else T_COLOR_DEPTH,
+            T_world_camera=T_world_color,
+            stamp_ns=self.stamp_ns(index),
+        )
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The exact mesh of the room, coloured as the camera develops it, edges of at most 5 cm."""
+        return exact_mesh(self.room)
+
+    def _pose(self, index: int) -> NDArray[np.float64]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} of {self.name}, which has {len(self)}")
+        return self.trajectory[index]
+
+    def _flow(self, index: int, rendering: Rendering) -> Tensor | None:
+        """Pixels every point of the image moves while the shutter is open, float32 [H, W, 2]."""
+        if not self.color_sensor.exposure_s or len(self) < 2:
+            return None
+        index %= len(self)
+        other = index + 1 if index + 1 < len(self) else index - 1
+        motion = inverse(self._pose(other)) @ self._pose(index)
+        share = self.color_sensor.exposure_s * RATE_HZ * (1 if other > index else -1)
+        return image_motion(rendering.depth, self.color_camera, motion) * share
+
+
+def image_motion(depth: Tensor, camera: Camera, T_next_now: NDArray[np.float64]) -> Tensor:
+    """Pixels each point moves from one camera pose to the next, float32 [H, W, 2]; 0 where depth is unknown."""
+    columns = torch.arange(camera.width, dtype=torch.float32, device=depth.device)
+    rows = torch.arange(camera.height, dtype=torch.float32, device=depth.device)[:, None]
+    transform = T_next_now.tolist()
+    x, y = (columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy
+    closeness = 1 / depth
+    moved = [row[0] * x + row[1] * y + row[2] + row[3] * closeness for row in transform[:3]]
+    flow = torch.stack([camera.fx * moved[0] / moved[2] + camera.cx - columns, camera.fy * moved[1] / moved[2] + camera.cy - rows], -1)
+    return flow.nan_to_num(0.0)
