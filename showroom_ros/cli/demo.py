@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import time
@@ -26,12 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="synthetic:7", help="synthetic:SEED, or a data set folder of your own")
     parser.add_argument("--out", type=Path, default=Path("outputs/demo"), help="folder for bag, mesh, pictures, report")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
+    parser.add_argument("--image-format", choices=("raw", "jpeg"), default="jpeg", help="how the bag holds images")
     parser.add_argument("--view", action="store_true", help="show the map in the browser; the page stays up")
     add_settings_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Records, replays, scores, reports."""
+    from showroom_ros.cli.scoring import color_scores, geometry_scores, some_views, write_map_report
     from showroom_ros.datasets.open import open_sequence
     from showroom_ros.nodes.replay_run import replay_through_nodes
     from showroom_ros.scene.mesh_files import save_mesh
@@ -39,8 +42,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     started = time.monotonic()
     settings = override(settings_from(arguments), {"output.output_dir": str(arguments.out.resolve())})
+    if arguments.image_format != "raw":
+        settings = override(settings, {"sync.color_transport": "compressed", "sync.depth_transport": "compressedDepth"})
     sequence = open_sequence(arguments.source)
-    bag = recorded_bag(sequence, arguments.source, arguments.out)
+    bag = recorded_bag(sequence, arguments.source, arguments.image_format, arguments.out)
     print("starting the nodes (the first time their kernels are compiled, about a minute)")
     result = replay_through_nodes(
         bag,
@@ -49,28 +54,43 @@ def run(arguments: argparse.Namespace) -> None:
         log_file=arguments.out / "nodes.log",
         extra_nodes=("viewer_node",) if arguments.view else (),
         progress=progress_bar("replaying", "msg"),
-        before_stop=lambda: _announce_page(settings) if arguments.view else None,
+        before_stop=(lambda: _keep_page(settings)) if arguments.view else (lambda: None),
     )
     save_mesh(arguments.out / "mesh.ply", result.mesh)
-    report = {**stream_figures(result), **scores(result, sequence, settings)}
-    report |= {"source": arguments.source, "rate": arguments.rate, "seconds": round(time.monotonic() - started, 1)}
-    write(report, result, sequence, settings, arguments.out)
-    for name in ("f_score", "accuracy_m", "completeness_m", "frames_in", "keyframes", "keyframes_dropped", "latency_ms"):
+    report = {
+        **stream_figures(result),
+        **geometry_scores(result.mesh, sequence, settings),
+        **color_scores(result.mesh, some_views(sequence)),
+        "source": arguments.source,
+        "rate": arguments.rate,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    write_map_report(report, result.mesh, sequence, settings, arguments.out, f"{sequence.name}: streamed through the nodes")
+    headline = ("f_score", "accuracy_m", "completeness_m", "frames_in", "keyframes", "keyframes_dropped", "latency_ms")
+    for name in headline:
         print(f"{name:18} {json.dumps(report.get(name))}")
     print(f"report: {arguments.out / 'report.html'}")
 
 
-def recorded_bag(sequence: Sequence, source: str, out: Path) -> Path:
+def _keep_page(settings: Settings) -> None:
+    """Leaves the browser page up until Ctrl-C; the report comes after that."""
+    print(f"the page stays up at http://{settings.viewer.host}:{settings.viewer.port} until Ctrl-C; then the mesh is scored")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(0.5)
+
+
+def recorded_bag(sequence: Sequence, source: str, image_format: str, out: Path) -> Path:
     """The bag of ``sequence`` below ``out``; made again unless it is there from the same version."""
     from showroom_ros.bags.convert import convert
 
     bag, made_from = out / "bag", out / "bag.json"
-    origin = {"source": source, "frames": len(sequence), "version": __version__}
+    origin = {"source": source, "frames": len(sequence), "format": image_format, "version": __version__}
     if bag.exists() and made_from.is_file() and json.loads(made_from.read_text()) == origin:
         return bag
     out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(bag, ignore_errors=True)
-    convert(sequence, bag, progress=progress_bar("recording"))
+    convert(sequence, bag, image_format=image_format, progress=progress_bar("recording"))
     made_from.write_text(json.dumps(origin))
     return bag
 
@@ -89,14 +109,3 @@ def stream_figures(result: ReplayResult) -> dict[str, Any]:
         "cpu_cores": round(result.cpu_s / result.duration_s, 2),
         "triangles": len(result.mesh.triangles),
     }
-
-
-def scores(result: ReplayResult, sequence: Sequence, settings: Settings) -> dict[str, Any]:
-    """Geometry against the truth, where the sequence knows it."""
-    from showroom_ros.cli.scoring import true_mesh, visible_part
-    from showroom_ros.evaluation.mesh import evaluate_mesh
-
-    truth = true_mesh(sequence)
-    if truth is None:
-        return {}
-    return evaluate_mesh(result.mesh, truth, visible=visible_part(sequence, truth, settings.map)).to_dict()

@@ -23,7 +23,7 @@ from showroom_ros.ros.runner import run_node
 from showroom_ros.ros.tf_listener import make_transform_listener
 from showroom_ros.ros.worker import Worker
 from showroom_ros.scene.keyframes import KeyframeSelector
-from showroom_ros.scene.rectification import rectify
+from showroom_ros.scene.rectification import rectify, rectify_example
 from showroom_ros.settings import Settings
 
 GROUPS = ("pose", "sync", "keyframes", "publish")
@@ -42,14 +42,15 @@ class KeyframeNode(ShowroomNode):
         self._is_open = False
 
     def configure(self) -> None:
-        """Offers the output."""
+        """Compiles what is compiled on first use, and offers the output."""
+        rectify_example()
         self._views = self.create_publisher(ViewMessage, "~/view", view_qos())
 
     def activate(self) -> None:
         """Opens the inputs and starts the worker."""
         sync, use_depth = self.settings.sync, self.settings.keyframes.use_depth
         self._selector = KeyframeSelector(self.settings.keyframes)
-        self._assembler = FrameAssembler(sync, use_depth=use_depth, now_s=time.monotonic())
+        self._assembler = FrameAssembler(sync, use_depth=use_depth)
         self._worker: Worker[StreamMessage] = Worker(
             self._take,
             queue_size=2 * sync.queue_size,
@@ -125,7 +126,7 @@ class KeyframeNode(ShowroomNode):
 
     def _advance(self) -> None:
         """Works off the frames whose pose has come."""
-        for frame in self._assembler.take_unpaired(time.monotonic()):
+        for frame in self._assembler.take_unpaired():
             self._queue(frame)
         while self._waiting:
             frame = self._waiting[0]

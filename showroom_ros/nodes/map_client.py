@@ -8,9 +8,9 @@ import time
 from types import TracebackType
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Path
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 

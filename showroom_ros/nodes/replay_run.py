@@ -17,7 +17,7 @@ from showroom_ros.nodes.map_client import MapClient
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.settings import Settings
 
-COLOR_TOPIC = "/camera/color/image"
+COLOR_TOPICS = ("/camera/color/image", "/camera/color/image/compressed")
 _START_TIMEOUT_S = 120.0
 _SETTLE_S = 2.0
 _SETTLE_TIMEOUT_S = 30.0
@@ -83,7 +83,7 @@ def replay_through_nodes(
             started = time.monotonic()
             player.play()
             duration_s = time.monotonic() - started
-            published = dict(player.image_times(COLOR_TOPIC))
+            published = {stamp: wall for topic in COLOR_TOPICS for stamp, wall in player.image_times(topic)}
         cpu_s = _cpu_seconds(graph) - cpu_before_s
         _wait_until_settled(client, graph)
         peak_memory_mb = sum(_peak_memory_mb(pid) for pid in graph.process_ids.values())

@@ -27,15 +27,17 @@ class RawFrame:
 class FrameAssembler:
     """Pairs the two streams by stamp.
 
-    A colour image without a partner is dropped while depth arrives, and goes alone once depth has
-    been silent for ``sync.depth_timeout_s``.
+    A colour image without a partner is dropped while depth arrives, and goes alone once colour has been
+    arriving for ``sync.depth_timeout_s`` without any depth. Only times of arrival count: a worker that is
+    late must not take queued depth for missing.
     """
 
-    def __init__(self, settings: SyncSettings, *, use_depth: bool, now_s: float) -> None:
-        """``now_s`` is the monotonic time from which depth is waited for."""
+    def __init__(self, settings: SyncSettings, *, use_depth: bool) -> None:
+        """Nothing has arrived yet."""
         self._sync = ApproximateSync(2 if use_depth else 1, int(settings.slop_s * 1e9), settings.queue_size)
         self._use_depth, self._timeout_s = use_depth, settings.depth_timeout_s
-        self._last_depth_s = now_s
+        self._last_depth_s: float | None = None
+        self._newest_s = 0.0
 
     @property
     def jumps(self) -> int:
@@ -49,15 +51,16 @@ class FrameAssembler:
 
     def add(self, message: StreamMessage) -> RawFrame | None:
         """Takes one image; returns the frame it completes."""
-        if message.stream == DEPTH:
+        self._newest_s = message.arrived_s
+        if message.stream == DEPTH or self._last_depth_s is None:
             self._last_depth_s = message.arrived_s
         matched = self._sync.add(message.stream, message.stamp_ns, message)
         if matched is None:
             return None
         return RawFrame(matched[COLOR], matched[DEPTH] if self._use_depth else None)
 
-    def take_unpaired(self, now_s: float) -> list[RawFrame]:
+    def take_unpaired(self) -> list[RawFrame]:
         """Frames without depth, when there has been none for the time-out."""
-        if not self._use_depth or now_s - self._last_depth_s < self._timeout_s:
+        if not self._use_depth or self._last_depth_s is None or self._newest_s - self._last_depth_s < self._timeout_s:
             return []
         return [RawFrame(color, None) for color in self._sync.take_older(COLOR, 2**63)]

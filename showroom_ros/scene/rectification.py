@@ -26,6 +26,14 @@ def rectify(frame: SensorFrame) -> View:
     )
 
 
+def rectify_example() -> View:
+    """Rectifies a small made-up frame with depth of its own camera, so that all kernels are compiled."""
+    camera = Camera(8, 6, 8.0, 8.0, 3.5, 2.5)
+    depth_camera = Camera(8, 6, 9.0, 9.0, 3.5, 2.5)
+    image, depth = np.zeros((6, 8, 3), np.uint8), np.ones((6, 8), np.float32)
+    return rectify(SensorFrame(image, camera, depth, depth_camera, np.eye(4)))
+
+
 def undistort_image(image: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
     """Resamples a colour image [H, W, 3] bilinearly to ``camera.without_distortion()``."""
     if not camera.is_distorted:
