@@ -21,7 +21,16 @@ FOLDER_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Sequenc
 }
 """What a path may be: description, test, reader. Readers of other parts are added with ``register_reader``."""
 
-SCHEMES: dict[str, Opener] = {}
+
+def _open_synthetic(seed: str) -> Sequence:
+    from showroom_ros.datasets.synthetic.sequence import SyntheticSequence
+
+    if not seed.isdecimal():
+        raise DatasetError(f"synthetic:{seed}: expected a seed, a whole number such as synthetic:7")
+    return SyntheticSequence(int(seed))
+
+
+SCHEMES: dict[str, Opener] = {"synthetic": _open_synthetic}
 """Sequences that are made rather than read: ``synthetic:3`` is given to the opener of ``synthetic``."""
 
 
