@@ -4,33 +4,104 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from showroom_ros.cli.common import add_settings_arguments, progress_bar, settings_from
+
+if TYPE_CHECKING:
+    from showroom_ros.reconstruction.offline import OfflineResult
+    from showroom_ros.scene.view import Sequence
+    from showroom_ros.settings import Settings
+
+_HOLD_BACK_EVERY = 25
+"""Every so many frames, one is held back to check the colours with."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``showroom reconstruct``."""
     parser.add_argument("source", help="bag, data set folder or synthetic:SEED")
-    parser.add_argument("--out", type=Path, default=Path("outputs/reconstruct"), help="folder for mesh, cloud, trajectory, report")
-    parser.add_argument("--keyframes-only", action="store_true", help="fuse what the live node would select, not every frame")
-    parser.add_argument("--reference", choices=("open3d",), help="also fuse with this peer and score against its mesh")
-    parser.add_argument("--json", type=Path, help="also write report.json here")
+    parser.add_argument("--out", type=Path, default=Path("outputs/reconstruct"), help="folder for the results")
+    parser.add_argument("--keyframes-only", action="store_true", help="fuse what the live node would select")
+    parser.add_argument("--peer", choices=("open3d", "none"), default="open3d", help="score against its mesh if no truth")
+    parser.add_argument("--json", type=Path, help="also write the report here")
     add_settings_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Reconstructs and reports."""
-    from showroom_ros.cli.offline import reconstruct, report_reconstruction
+    """Reconstructs, writes everything, prints the headline."""
+    from showroom_ros.cli.scoring import write_map_report
     from showroom_ros.datasets.open import open_sequence
+    from showroom_ros.evaluation.report import write_json
+    from showroom_ros.reconstruction.offline import reconstruct
 
     settings = settings_from(arguments)
     sequence = open_sequence(arguments.source)
-    result = reconstruct(sequence, settings, keyframes_only=arguments.keyframes_only, progress=progress_bar("fusing"))
-    report = report_reconstruction(result, sequence, settings, arguments.out, reference=arguments.reference)
+    result = reconstruct(
+        sequence,
+        settings,
+        keyframes_only=arguments.keyframes_only,
+        skip=is_held_back,
+        progress=progress_bar("fusing"),
+    )
+    write_results(result, settings, arguments.out)
+    report = measured(result, sequence, settings, arguments.peer)
+    report["source"] = arguments.source
+    report = write_map_report(report, result.mesh, sequence, settings, arguments.out, f"{sequence.name}: reconstructed")
     if arguments.json:
-        from showroom_ros.evaluation.report import write_json
-
         write_json(arguments.json, report)
-    for name, value in report["summary"].items():
-        print(f"{name:24} {value}")
+    for name in ("frames_fused", "frames_rejected", "triangles", "reference", "f_score", "color_reprojection"):
+        print(f"{name:20} {report.get(name)}")
     print(f"written to {arguments.out}")
+
+
+def is_held_back(index: int) -> bool:
+    """Whether a frame is kept from fusion, to judge the mesh's colours by."""
+    return index % _HOLD_BACK_EVERY == _HOLD_BACK_EVERY // 2
+
+
+def write_results(result: OfflineResult, settings: Settings, out: Path) -> None:
+    """Writes ``mesh.ply``, ``cloud.ply``, ``map.showroom``, ``trajectory.txt`` (TUM format) and ``settings.yaml``."""
+    import yaml
+
+    from showroom_ros.evaluation.report import write_bytes
+    from showroom_ros.geometry.se3 import quat_from_rotation, quat_xyzw_from_wxyz
+    from showroom_ros.scene.mesh import Mesh
+    from showroom_ros.scene.mesh_files import save_mesh
+    from showroom_ros.settings import to_dict
+
+    out.mkdir(parents=True, exist_ok=True)
+    mesh = result.mesh
+    save_mesh(out / "mesh.ply", mesh)
+    save_mesh(out / "cloud.ply", Mesh(mesh.vertices, mesh.triangles[:0], mesh.colors, mesh.normals, mesh.provenance))
+    result.reconstructor.save_map(out / "map.showroom")
+    lines = ["# timestamp tx ty tz qx qy qz qw"]
+    for stamp_ns, pose in result.poses:
+        numbers = [*pose[:3, 3], *quat_xyzw_from_wxyz(quat_from_rotation(pose[:3, :3]))]
+        lines.append(f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} " + " ".join(f"{number:.9f}" for number in numbers))
+    write_bytes(out / "trajectory.txt", ("\n".join(lines) + "\n").encode())
+    write_bytes(out / "settings.yaml", yaml.safe_dump(to_dict(settings), sort_keys=True).encode())
+
+
+def measured(result: OfflineResult, sequence: Sequence, settings: Settings, peer: str) -> dict[str, Any]:
+    """Counts, geometry against the truth (or a peer's mesh of the same frames), colours in held-back frames."""
+    from showroom_ros.cli.scoring import color_scores, geometry_scores, some_views
+    from showroom_ros.evaluation.mesh import evaluate_mesh
+
+    report: dict[str, Any] = {
+        "frames_fused": len(result.used),
+        "frames_rejected": len(result.rejected),
+        "rejected": {str(index): reason for index, reason in list(result.rejected.items())[:20]},
+        "triangles": len(result.mesh.triangles),
+        "map_bytes": result.reconstructor.volume.memory_bytes,
+    }
+    scores = geometry_scores(result.mesh, sequence, settings)
+    if scores:
+        report |= {"reference": "exact mesh", **scores}
+    elif peer == "open3d":
+        from showroom_ros.benchmarks.open3d_peer import fuse_with_open3d
+
+        reference = fuse_with_open3d((sequence[index] for index in result.used), settings.map)
+        report |= {"reference": "Open3D VoxelBlockGrid", **evaluate_mesh(result.mesh, reference).to_dict()}
+    held_back = [index for index in range(len(sequence)) if is_held_back(index)]
+    views = some_views(sequence, indices=held_back)
+    return {**report, **(color_scores(result.mesh, views) if views else {})}
