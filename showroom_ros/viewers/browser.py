@@ -158,11 +158,13 @@ class BrowserViewer:
             overview = self._overview_now()
             if not self._tiles.changed_count:
                 self._news.clear()
+        self._drawing.remove_outdated()
         for draw in pending.values():
             draw()
-        with self._server.atomic():
-            for index, blocks in tiles.items():
-                self._drawing.draw_tile(index, blocks)
+        for index, blocks in tiles.items():
+            self._drawing.draw_tile(index, blocks)
+        if tiles:
+            self._later("outdated", lambda: None)  # another drawing follows, to remove what these replace
         if overview is not None:
             self._cameras.map_grew_to(overview)
         with self._lock:

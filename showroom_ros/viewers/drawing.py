@@ -41,6 +41,8 @@ class Drawing:
             for name in (*(_group(layer, kind) for layer in ("mesh", "cloud") for kind in SHOWN), "camera")
         }
         self._tiles: dict[str, Any] = {}
+        self._outdated: list[Any] = []
+        self._version = 0
         self._nodes: dict[str, Any] = {}
         self._choices = Choices()
         self._scene.configure_default_lights(enabled=False)
@@ -70,9 +72,26 @@ class Drawing:
                 colors = provenance_colors(part.provenance) if self._choices.color_by_provenance else part.colors
                 opacity = _GENERATED_OPACITY if kind == Provenance.GENERATED else 1.0
                 data = glb_bytes(part.vertices, part.normals, colors, part.triangles, opacity)
-                self._tiles[name] = self._scene.add_glb(name, data, cast_shadow=False, receive_shadow=False)
+                self._replace_tile(name, data)
             elif name in self._tiles:
                 self._tiles.pop(name).remove()
+
+    def remove_outdated(self) -> None:
+        """Removes tiles that were replaced at the drawing before."""
+        for node in self._outdated:
+            node.remove()
+        self._outdated.clear()
+
+    def _replace_tile(self, name: str, data: bytes) -> None:
+        """Adds the new tile under a name of its own; the old one goes later, when the page has loaded the new.
+
+        A node that is given new data shows nothing until the page has parsed it: the map would flicker.
+        """
+        if name in self._tiles:
+            self._outdated.append(self._tiles.pop(name))
+        self._version += 1
+        versioned = f"{name}_{self._version}"
+        self._tiles[name] = self._scene.add_glb(versioned, data, cast_shadow=False, receive_shadow=False)
 
     def draw_points(
         self, points: NDArray[np.float32], colors: NDArray[np.uint8], provenance: NDArray[np.uint8]
@@ -128,6 +147,7 @@ class Drawing:
 
     def clear(self) -> None:
         """Takes everything away but the lights."""
+        self.remove_outdated()
         for node in (*self._tiles.values(), *self._nodes.values()):
             node.remove()
         self._tiles.clear()

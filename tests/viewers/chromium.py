@@ -79,7 +79,9 @@ class Chromium:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.terminate()
         self._process.wait(20)
         self._socket.close()
@@ -106,10 +108,10 @@ class Chromium:
               const own = e => e.children.length == 0 && e.textContent.trim() == {json.dumps(text)};
               const label = [...document.querySelectorAll('label, span, button, div')].find(own);
               if (!label) return false;
+              const box = e => e.querySelector('input[type=checkbox]');
               let row = label;
-              while (row && !row.querySelector('input[type=checkbox]') && !row.closest('button')) row = row.parentElement;
-              const target = label.closest('button') || row.querySelector('input[type=checkbox]');
-              target.click();
+              while (row && !box(row) && !row.closest('button')) row = row.parentElement;
+              (label.closest('button') || box(row)).click();
               return true;
             }})()"""
         )
