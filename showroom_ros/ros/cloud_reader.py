@@ -34,7 +34,7 @@ def read_cloud(
     colors = np.full((count, 3), _GREY, np.uint8)
     packed = next((field for field in ("rgb", "rgba") if field in (records.dtype.names or ())), None)
     if packed is not None and records[packed].dtype.itemsize == 4:
-        bits = np.ascontiguousarray(records[packed]).view(f"{records[packed].dtype.byteorder}u4")
+        bits = np.ascontiguousarray(records[packed]).view(np.dtype("u4").newbyteorder(records[packed].dtype.byteorder))
         colors = np.stack([bits >> 16, bits >> 8, bits], axis=-1).astype(np.uint8)
     provenance = np.full(count, Provenance.UNKNOWN, np.uint8)
     if "provenance" in (records.dtype.names or ()):
@@ -51,11 +51,15 @@ def _records(message: PointCloud2, name: str) -> NDArray[np.void]:
     unknown = [field.name for field in message.fields if field.datatype not in _FORMATS]
     if unknown:
         raise InputError(f"{name}: field '{unknown[0]}' has datatype {fields[unknown[0]].datatype}, expected 1 to 8")
+    formats = {key: np.dtype(_FORMATS[field.datatype]) for key, field in fields.items()}
+    least_step = max(field.offset + formats[key].itemsize for key, field in fields.items())
+    if message.point_step < least_step:
+        raise InputError(f"{name}: point_step is {message.point_step}, expected at least {least_step} for its fields")
     order = ">" if message.is_bigendian else "<"
-    kind = np.dtype(
+    record = np.dtype(
         {
             "names": list(fields),
-            "formats": [order + _FORMATS[field.datatype] for field in fields.values()],
+            "formats": [kind.newbyteorder(order) for kind in formats.values()],
             "offsets": [field.offset for field in fields.values()],
             "itemsize": message.point_step,
         }
@@ -68,4 +72,4 @@ def _records(message: PointCloud2, name: str) -> NDArray[np.void]:
             f"{row_bytes} ({message.width} points of {message.point_step} bytes)"
         )
     rows = data[: message.row_step * message.height].reshape(message.height, message.row_step)[:, :row_bytes]
-    return np.ascontiguousarray(rows).reshape(-1).view(kind)
+    return np.ascontiguousarray(rows).reshape(-1).view(record)
