@@ -32,9 +32,12 @@ WEIGHT_UNITS = 16
 TSDF_UNITS = 32767
 """A normalised signed distance of 1 in the integers that are stored."""
 
+HAS_COLOR = 1 << 30
+"""Flag of a stored colour: the voxel was seen in the band at least once."""
+
 _VOXEL_BYTES = 2 + 2 + 4
-_BLOCK_BYTES = BLOCK_VOXELS * _VOXEL_BYTES + 3 * 4 + 4 + 4
-_MESH_BLOCK_BYTES = 3 * 4 + CHILDREN * 4 + 4 + 4 + 1
+_BLOCK_BYTES = BLOCK_VOXELS * _VOXEL_BYTES + 3 * 4 + 4
+_MESH_BLOCK_BYTES = 3 * 4 + CHILDREN * 4 + 4 + 4 + 4
 _TABLE_ENTRY_BYTES = 8 + 4
 _MIN_TABLE = 1024
 
@@ -49,10 +52,10 @@ class BlockStore:
         weight: uint16 [C, 512], weight in 1/16 shifted left by 2, plus the provenance in the low 2 bits.
         color: uint32 [C, 512], 10 bits each of R (lowest), G, B in quarter levels; bit 30: has a colour.
         block_index: int32 [C, 3], position of the block; block (i, j, k) starts at voxel 8 (i, j, k).
-        change: float32 [C], what meshing has not seen yet, in units of the mesh tolerance.
         mesh_block_index: int32 [M, 3].
         children: int32 [M, 64], slots of the blocks in it or -1; x fastest.
-        dirty: uint8 [M], mesh blocks to mesh again.
+        change: float32 [M], how far surface in what a mesh block reads may have moved since it was meshed last,
+            in units of the mesh tolerance; from 1 on it is due.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -64,11 +67,10 @@ class BlockStore:
         self.weight = np.zeros((self.capacity, BLOCK_VOXELS), np.uint16)
         self.color = np.zeros((self.capacity, BLOCK_VOXELS), np.uint32)
         self.block_index = np.zeros((self.capacity, 3), np.int32)
-        self.change = np.zeros(self.capacity, np.float32)
         self.mesh_block_index = np.zeros((self.capacity, 3), np.int32)
         self.children = np.zeros((self.capacity, CHILDREN), np.int32)
         self.child_count = np.zeros(self.capacity, np.int32)
-        self.dirty = np.zeros(self.capacity, np.uint8)
+        self.change = np.zeros(self.capacity, np.float32)
         self._free_slots = np.zeros(self.capacity, np.int32)
         self._free_mesh_blocks = np.zeros(self.capacity, np.int32)
         self._counts = np.zeros(4, np.int64)
@@ -126,7 +128,7 @@ class BlockStore:
                 self._resize_table(_table_size(needed))
         return _insert(
             self._table_keys, self._table_values, self.children, self.child_count, self.mesh_block_index,
-            self.block_index, self.dirty, self.change, self.tsdf, self.weight, self.color,
+            self.block_index, self.change, self.tsdf, self.weight, self.color,
             self._free_slots, self._free_mesh_blocks, self._counts, np.ascontiguousarray(blocks, np.int32),
         )  # fmt: skip
 
@@ -146,9 +148,16 @@ class BlockStore:
         freed, self.freed_mesh_blocks = self.freed_mesh_blocks, set()
         return freed
 
+    def note_change(self, slots: NDArray[np.int32], change: NDArray[np.float32]) -> None:
+        """Adds one view's change per block to every mesh block that reads voxels of it."""
+        largest = np.zeros(self.mesh_block_slots, np.float32)
+        _spread_change(self._table_keys, self._table_values, self.block_index, slots, change, largest)
+        self.change[: len(largest)] += largest
+
     def mark_dirty(self, slots: NDArray[np.int32]) -> None:
-        """Marks every mesh block that reads voxels of these blocks: their own and its neighbours."""
-        _mark_dirty(self._table_keys, self._table_values, self.block_index, self.dirty, np.asarray(slots, np.int32))
+        """Makes every mesh block that reads voxels of these blocks due."""
+        slots = np.asarray(slots, np.int32)
+        self.note_change(slots, np.full(len(slots), np.inf, np.float32))
 
     def slots(self) -> NDArray[np.int32]:
         """Slots of all blocks alive, int32 [N], in the order of mesh blocks."""
@@ -159,7 +168,7 @@ class BlockStore:
         """Rows of the live mesh blocks, int32 [N]."""
         alive = self.child_count[: self.mesh_block_slots] > 0
         if only_dirty:
-            alive &= self.dirty[: self.mesh_block_slots] > 0
+            alive &= self.change[: self.mesh_block_slots] >= 1
         return np.flatnonzero(alive).astype(np.int32)
 
     def neighbours(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -270,7 +279,7 @@ def _mesh_block_exists(keys, values, index):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _insert(  # type: ignore[no-untyped-def]
-    keys, values, children, child_count, mesh_block_index, block_index, dirty, change, tsdf, weight, color,
+    keys, values, children, child_count, mesh_block_index, block_index, change, tsdf, weight, color,
     free_slots, free_mesh_blocks, counts, blocks,
 ):  # fmt: skip
     slots = np.empty(len(blocks), np.int32)
@@ -288,7 +297,7 @@ def _insert(  # type: ignore[no-untyped-def]
             mesh_block_index[row, 0], mesh_block_index[row, 1], mesh_block_index[row, 2] = x >> 2, y >> 2, z >> 2
             children[row, :] = -1
             child_count[row] = 0
-            dirty[row] = 0
+            change[row] = 0
             _put(keys, values, key, row)
         child = (x & 3) + 4 * (y & 3) + 16 * (z & 3)
         slot = children[row, child]
@@ -299,7 +308,6 @@ def _insert(  # type: ignore[no-untyped-def]
                 tsdf[slot, :] = 0
                 weight[slot, :] = 0
                 color[slot, :] = 0
-                change[slot] = 0
             else:
                 slot = np.int32(counts[_SLOTS])
                 counts[_SLOTS] += 1
@@ -329,16 +337,18 @@ def _remove(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _mark_dirty(keys, values, block_index, dirty, slots):  # type: ignore[no-untyped-def]
-    """A block's voxels are read up to 2 voxels away: corners of cells, gradients at their ends."""
-    for slot in slots:
-        x, y, z = block_index[slot, 0], block_index[slot, 1], block_index[slot, 2]
+def _spread_change(keys, values, block_index, slots, change, largest):  # type: ignore[no-untyped-def]
+    """Largest change per mesh block. Voxels are read from up to 2 away: corners of cells, gradients at their ends."""
+    for n in range(len(slots)):
+        if change[n] == 0:
+            continue
+        x, y, z = block_index[slots[n], 0], block_index[slots[n], 1], block_index[slots[n], 2]
         for mz in range((z - 1) >> 2, ((z + 1) >> 2) + 1):
             for my in range((y - 1) >> 2, ((y + 1) >> 2) + 1):
                 for mx in range((x - 1) >> 2, ((x + 1) >> 2) + 1):
                     row = _find(keys, values, _key(mx, my, mz))
                     if row >= 0:
-                        dirty[row] = 1
+                        largest[row] = max(largest[row], change[n])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -17,8 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from showroom_ros.scene.block_store import BLOCK_EDGE, MESH_BLOCK_EDGE, BlockStore
-from showroom_ros.scene.integration import HAS_COLOR
+from showroom_ros.scene.block_store import BLOCK_EDGE, HAS_COLOR, MESH_BLOCK_EDGE, BlockStore
 from showroom_ros.scene.marching_cubes import triangle_table
 from showroom_ros.scene.mesh import BlockIndex, Mesh
 

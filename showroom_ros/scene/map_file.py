@@ -19,8 +19,8 @@ FORMAT = "showroom_ros map"
 VERSION = 1
 
 _HEADER = "header.json"
-_DTYPES = {"index": np.int32, "tsdf": np.int16, "weight": np.uint16, "color": np.uint32}
-_COLUMNS = {"index": 3, "tsdf": 512, "weight": 512, "color": 512}
+_DTYPES = {"position": np.int32, "tsdf": np.int16, "weight": np.uint16, "color": np.uint32}
+_COLUMNS = {"position": 3, "tsdf": 512, "weight": 512, "color": 512}
 
 
 def save_map(path: str | Path, volume: Volume, settings: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def save_map(path: str | Path, volume: Volume, settings: dict[str, Any], metadat
         "version": VERSION,
         "voxel_size_m": volume.settings.voxel_size_m,
         "truncation_m": volume.settings.truncation_m,
-        "blocks": len(voxels.index),
+        "blocks": len(voxels.position),
         "settings": settings,
         "metadata": metadata,
     }

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError, OutputError
+from showroom_ros.geometry.se3 import transform_points
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.output_file import atomic_output
 from showroom_ros.scene.view import Provenance
 
 SUFFIXES = (".ply", ".glb", ".obj")
+
+_Y_UP_Z_UP = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])  # T of glTF's axes to ours
 
 _PLY_VERTEX = np.dtype(
     [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
@@ -88,9 +91,8 @@ def _write_glb(file: IO[bytes], mesh: Mesh) -> None:
 
     model = _as_trimesh(mesh)
     model.vertex_attributes["_PROVENANCE"] = mesh.provenance.astype(np.float32)
-    y_up_z_up = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
     scene = trimesh.Scene()
-    scene.add_geometry(model, transform=y_up_z_up)
+    scene.add_geometry(model, transform=_Y_UP_Z_UP)
     file.write(scene.export(file_type="glb", include_normals=True))
 
 
@@ -117,23 +119,21 @@ def _read_by_trimesh(path: Path) -> Mesh:
     parts = []
     for name in scene.graph.nodes_geometry:
         transform, geometry = scene.graph[name]
-        model = scene.geometry[geometry].copy()
+        model = scene.geometry[geometry]
+        to_ours = _Y_UP_Z_UP.T @ transform if path.suffix.lower() == ".glb" else transform
         attributes = getattr(model, "vertex_attributes", {})
         provenance = attributes.get("_PROVENANCE", np.zeros(len(model.vertices)))
-        model.apply_transform(transform)
-        if path.suffix.lower() == ".glb":
-            model.apply_transform(np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]))
-        parts.append(
-            _from_arrays(
-                model.vertices, model.faces, model.visual.to_color().vertex_colors, model.vertex_normals, provenance
-            )
-        )
+        visual = model.visual if isinstance(model.visual, trimesh.visual.ColorVisuals) else model.visual.to_color()
+        vertices, normals = transform_points(to_ours, model.vertices), model.vertex_normals @ to_ours[:3, :3].T
+        parts.append(_from_arrays(path, vertices, model.faces, visual.vertex_colors, normals, provenance))
     return Mesh.concatenate(parts)
 
 
-def _from_arrays(vertices: NDArray, triangles: NDArray, colors: NDArray, normals: NDArray, provenance: NDArray) -> Mesh:
+def _from_arrays(
+    path: Path, vertices: NDArray, triangles: NDArray, colors: NDArray, normals: NDArray, provenance: NDArray
+) -> Mesh:
     if len(triangles) and not 0 <= int(triangles.min()) <= int(triangles.max()) < len(vertices):
-        raise InputError(f"a triangle names vertex {int(triangles.max())}, the mesh has {len(vertices)}")
+        raise InputError(f"{path}: a triangle names vertex {int(triangles.max())}, the mesh has {len(vertices)}")
     return Mesh(
         np.ascontiguousarray(vertices, np.float32),
         np.ascontiguousarray(triangles, np.int32),
@@ -186,10 +186,10 @@ def _ply_mesh(path: Path, read: dict[str, NDArray]) -> Mesh:
         raise InputError(f"{path}: holds polygons, expected triangles only")
 
     def columns(names: tuple[str, ...], default: float) -> NDArray:
-        has = set(names) <= set(vertices.dtype.names)
+        has = set(names) <= set(vertices.dtype.names or ())
         return np.stack([vertices[name] for name in names], 1) if has else np.full((len(vertices), len(names)), default)
 
     return _from_arrays(
-        columns(("x", "y", "z"), 0), np.zeros((0, 3), np.int32) if faces is None else faces["vertices"],
+        path, columns(("x", "y", "z"), 0), np.zeros((0, 3), np.int32) if faces is None else faces["vertices"],
         columns(("red", "green", "blue"), 128), columns(("nx", "ny", "nz"), 0), columns(("provenance",), 0),
     )  # fmt: skip

@@ -11,16 +11,10 @@ from numpy.typing import NDArray
 from showroom_ros.errors import InputError, MissingDependencyError, SettingsError
 from showroom_ros.scene.block_store import BLOCK_EDGE, MESH_BLOCK_EDGE, WORLD_LIMIT_BLOCKS, BlockStore
 from showroom_ros.scene.extraction import extract_blocks, extract_whole
-from showroom_ros.scene.integration import (
-    Projection,
-    blocks_near_surface,
-    min_weight_units,
-    prepare_pixels,
-    update_blocks,
-    visible_blocks,
-)
+from showroom_ros.scene.integration import min_weight_units, update_blocks
 from showroom_ros.scene.mesh import BlockIndex, Mesh
 from showroom_ros.scene.view import View
+from showroom_ros.scene.view_pixels import Projection, blocks_near_surface, prepare_pixels, visible_blocks
 from showroom_ros.settings import MapSettings
 
 _FIXED_SETTINGS = ("voxel_size_m", "truncation_m", "min_weight", "max_bytes")
@@ -49,16 +43,40 @@ class Voxels(NamedTuple):
     """Voxel blocks as plain arrays, encoded as ``block_store.BlockStore`` says.
 
     Attributes:
-        index: int32 [N, 3], position in blocks.
+        position: int32 [N, 3], in blocks.
         tsdf: int16 [N, 512].
         weight: uint16 [N, 512].
         color: uint32 [N, 512].
     """
 
-    index: NDArray[np.int32]
+    position: NDArray[np.int32]
     tsdf: NDArray[np.int16]
     weight: NDArray[np.uint16]
     color: NDArray[np.uint32]
+
+
+class PublishedBlocks:
+    """Which mesh blocks a consumer holds, so that it can be told when one becomes empty."""
+
+    def __init__(self) -> None:
+        """Nothing handed out yet."""
+        self._indices: set[BlockIndex] = set()
+
+    @property
+    def indices(self) -> frozenset[BlockIndex]:
+        """Mesh blocks handed out and not taken back."""
+        return frozenset(self._indices)
+
+    def adopt(self, indices: frozenset[BlockIndex]) -> None:
+        """Takes over what another volume had handed out."""
+        self._indices |= indices
+
+    def settle(self, changed: dict[BlockIndex, Mesh], examined: set[BlockIndex]) -> tuple[BlockIndex, ...]:
+        """Notes ``changed`` as handed out; returns those of ``examined`` that had been and are empty now."""
+        removed = tuple(sorted(self._indices & (examined - changed.keys())))
+        self._indices.difference_update(removed)
+        self._indices.update(changed)
+        return removed
 
 
 class Volume(Protocol):
@@ -192,7 +210,7 @@ class TsdfVolume:
         """
         self._settings = checked_settings(None, settings)
         self._store = BlockStore(settings.max_bytes)
-        self._published: set[BlockIndex] = set()
+        self._published = PublishedBlocks()
 
     @property
     def settings(self) -> MapSettings:
@@ -238,15 +256,8 @@ class TsdfVolume:
         updated, change = update_blocks(
             visible, store.block_index, store.tsdf, store.weight, store.color, pixels, projection, view, settings
         )
-        self._note_change(visible, change)
+        store.note_change(visible, change)
         return IntegrationStats(allocated, int((updated > 0).sum()), int(updated.sum()), evicted, refused)
-
-    def _note_change(self, slots: NDArray[np.int32], change: NDArray[np.float32]) -> None:
-        """Adds up what each block changed; from one tolerance on, all that reads it is meshed again."""
-        total = self._store.change[slots] + change
-        moved = total >= 1
-        self._store.change[slots] = np.where(moved, 0, total)
-        self._store.mark_dirty(slots[moved])
 
     def _allocate(self, new: NDArray[np.int32], eye: NDArray[np.float64]) -> tuple[int, int, int]:
         """Makes room for ``new`` blocks int32 [N, 3] and inserts them; returns allocated, evicted, refused."""
@@ -295,13 +306,9 @@ class TsdfVolume:
         store = self._store
         ids = store.mesh_block_ids(only_dirty=True)
         changed = extract_blocks(store, ids, self._settings.voxel_size_m, min_weight_units(self._settings))
-        store.dirty[ids] = 0
-        meshed = {tuple(index) for index in store.mesh_block_index[ids].tolist()}
-        gone = store.take_freed_mesh_blocks() - meshed
-        removed = tuple(sorted(self._published & ((meshed | gone) - changed.keys())))
-        self._published.difference_update(removed)
-        self._published.update(changed)
-        return changed, removed
+        store.change[ids] = 0
+        examined = {(x, y, z) for x, y, z in store.mesh_block_index[ids].tolist()} | store.take_freed_mesh_blocks()
+        return changed, self._published.settle(changed, examined)
 
     def mesh_blocks(self) -> dict[BlockIndex, Mesh]:
         """The whole map as mesh blocks, as it is now; leaves what ``update_mesh`` owes untouched."""
@@ -325,7 +332,7 @@ class TsdfVolume:
         Raises:
             InputError: they do not fit under ``settings.max_bytes``.
         """
-        slots = self._store.insert(voxels.index)
+        slots = self._store.insert(voxels.position)
         self._store.tsdf[slots] = voxels.tsdf
         self._store.weight[slots] = voxels.weight
         self._store.color[slots] = voxels.color
@@ -334,14 +341,14 @@ class TsdfVolume:
     def clear(self) -> None:
         """Forgets everything; the next ``update_mesh`` reports all mesh blocks as removed."""
         self._store = BlockStore(self._settings.max_bytes)
-        self._store.freed_mesh_blocks |= self._published
+        self._store.freed_mesh_blocks |= self._published.indices
 
     def take_over(self, old: Volume) -> None:
         """Makes the next ``update_mesh`` report what ``old`` had handed out and this volume lacks as removed."""
-        self._published |= old.published
+        self._published.adopt(old.published)
         self._store.freed_mesh_blocks |= old.published
 
     @property
     def published(self) -> frozenset[BlockIndex]:
         """Mesh blocks handed out by ``update_mesh`` and not reported as removed."""
-        return frozenset(self._published)
+        return self._published.indices
