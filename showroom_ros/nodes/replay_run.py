@@ -30,6 +30,7 @@ class ReplayResult:
     Attributes:
         mesh: all mesh blocks received.
         frames_in: colour images played.
+        frames_received: colour images that reached keyframe_node (inputs are best effort).
         keyframes: views the reconstruction node received.
         keyframes_dropped: frames or views lost in any queue of the graph.
         latency_ms: per keyframe, from playing its image to receiving the first mesh that holds it.
@@ -41,6 +42,7 @@ class ReplayResult:
 
     mesh: Mesh
     frames_in: int
+    frames_received: int
     keyframes: int
     keyframes_dropped: int
     latency_ms: np.ndarray
@@ -78,13 +80,13 @@ def replay_through_nodes(
     options = GraphOptions(nodes=nodes, use_sim_time=True, log_file=log_file)
     with MapClient() as client, NodeGraph(settings, options) as graph:
         _wait_until_up(client, graph)
-        cpu_before_s = _cpu_seconds(graph)
+        cpu_before_s = cpu_seconds(graph)
         with BagPlayer(bag, rate=rate, wait_for_subscribers_s=_START_TIMEOUT_S, progress=progress) as player:
             started = time.monotonic()
             player.play()
             duration_s = time.monotonic() - started
             published = {stamp: wall for topic in COLOR_TOPICS for stamp, wall in player.image_times(topic)}
-        cpu_s = _cpu_seconds(graph) - cpu_before_s
+        cpu_s = cpu_seconds(graph) - cpu_before_s
         _wait_until_settled(client, graph)
         peak_memory_mb = sum(_peak_memory_mb(pid) for pid in graph.process_ids.values())
         before_stop()
@@ -94,6 +96,7 @@ def replay_through_nodes(
     return ReplayResult(
         mesh=client.mesh(),
         frames_in=len(published),
+        frames_received=_received(client.diagnostics),
         keyframes=status.views_received,
         keyframes_dropped=status.views_dropped + _dropped(client.diagnostics),
         latency_ms=keyframe_latencies_ms(client.keyframe_stamps_ns, client.arrivals, published),
@@ -147,6 +150,11 @@ def _wait_until_settled(client: MapClient, graph: NodeGraph) -> None:
         time.sleep(0.05)
 
 
+def _received(diagnostics: dict[str, dict[str, str]]) -> int:
+    """Colour images keyframe_node has counted."""
+    return max((int(values["received"]) for values in diagnostics.values() if values.get("topic") in COLOR_TOPICS), default=0)
+
+
 def _dropped(diagnostics: dict[str, dict[str, str]]) -> int:
     """Frames lost in the queues of keyframe_node."""
     counts = [
@@ -159,7 +167,8 @@ def _dropped(diagnostics: dict[str, dict[str, str]]) -> int:
     return sum(counts)
 
 
-def _cpu_seconds(graph: NodeGraph) -> float:
+def cpu_seconds(graph: NodeGraph) -> float:
+    """Processor time all node processes have used so far."""
     import psutil
 
     times = [psutil.Process(pid).cpu_times() for pid in graph.process_ids.values()]
