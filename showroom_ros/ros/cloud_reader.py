@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2
@@ -55,15 +57,14 @@ def _records(message: PointCloud2, name: str) -> NDArray[np.void]:
     least_step = max(field.offset + formats[key].itemsize for key, field in fields.items())
     if message.point_step < least_step:
         raise InputError(f"{name}: point_step is {message.point_step}, expected at least {least_step} for its fields")
-    order = ">" if message.is_bigendian else "<"
-    record = np.dtype(
-        {
-            "names": list(fields),
-            "formats": [kind.newbyteorder(order) for kind in formats.values()],
-            "offsets": [field.offset for field in fields.values()],
-            "itemsize": message.point_step,
-        }
-    )
+    order: Literal["<", ">"] = ">" if message.is_bigendian else "<"
+    layout: Any = {
+        "names": list(fields),
+        "formats": [kind.newbyteorder(order) for kind in formats.values()],
+        "offsets": [field.offset for field in fields.values()],
+        "itemsize": message.point_step,
+    }
+    record = np.dtype(layout)
     row_bytes = message.width * message.point_step
     data = np.frombuffer(message.data, np.uint8)
     if message.row_step < row_bytes or len(data) < message.row_step * message.height:

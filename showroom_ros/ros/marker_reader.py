@@ -148,6 +148,8 @@ def _read_marker(reader: CdrReader) -> ReceivedMarker:
 
 def _corner_normals(vertices: NDArray[np.float32]) -> NDArray[np.float32]:
     corners = vertices.reshape(-1, 3, 3)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return np.repeat(normals, 3, axis=0)
+    (ux, uy, uz), (vx, vy, vz) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    normals = np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], axis=1)  # np.cross is slow
+    lengths = np.sqrt(np.einsum("ij,ij->i", normals, normals))
+    normals /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
+    return normals.repeat(3, axis=0)

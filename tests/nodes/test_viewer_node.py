@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -64,24 +66,31 @@ class RecordingViewer(NullViewer):
         self.is_closed = True
 
 
+NAMESPACES = (f"viewer_test_{i}" for i in itertools.count())
+"""A fresh one per test: discovery remembers the nodes of the test before for a while."""
+
+
 @pytest.fixture
 def graph():
     """The node, its viewer, and a node that publishes the map."""
     rclpy.init()
-    spinner, viewer = Spinner(), RecordingViewer()
-    node = ViewerNode(lambda settings, on_fatal: viewer, parameter_overrides=parameters(viewer__port=9123))
-    source = Node("reconstruction_node")
-    for item in (node, source):
-        spinner.executor.add_node(item)
-    wait_until(lambda: source.count_subscribers("/reconstruction_node/mesh"), what="subscription")
-    yield node, viewer, source
-    node.shut_down()
-    spinner.close()
-    assert viewer.is_closed
-    assert node.fatal_error is None
-    node.destroy_node()
-    source.destroy_node()
-    rclpy.shutdown()
+    spinner, viewer, namespace = Spinner(), RecordingViewer(), next(NAMESPACES)
+    options = {"parameter_overrides": parameters(viewer__port=9123), "namespace": namespace}
+    node = ViewerNode(lambda settings, on_fatal: viewer, **options)
+    source = Node("reconstruction_node", namespace=namespace)
+    try:
+        for item in (node, source):
+            spinner.executor.add_node(item)
+        wait_until(lambda: source.count_subscribers("reconstruction_node/mesh"), what="subscription")
+        yield node, viewer, source
+        node.shut_down()
+        assert viewer.is_closed
+        assert node.fatal_error is None
+    finally:
+        spinner.close()
+        node.destroy_node()
+        source.destroy_node()
+        rclpy.shutdown()
 
 
 def patch(shift=0.0, provenance=Provenance.MEASURED) -> Mesh:
@@ -166,6 +175,7 @@ def test_settings_reach_the_viewer():
     node = ViewerNode(
         lambda settings, on_fatal: given.append(settings) or RecordingViewer(),
         parameter_overrides=parameters(viewer__port=9123, viewer__host="0.0.0.0", autostart=False),
+        namespace=next(NAMESPACES),
     )
     node.trigger_configure()
     assert (given[0].port, given[0].host) == (9123, "0.0.0.0")
