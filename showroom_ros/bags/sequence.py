@@ -14,6 +14,7 @@ from showroom_ros.bags.topics import BagTopics, guess_topics
 from showroom_ros.errors import BagError, TransformError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.transform_tree import PoseHistory, TransformBuffer
+from showroom_ros.scene.association import associate
 from showroom_ros.scene.rectification import rectify
 from showroom_ros.scene.view import SensorFrame, View
 
@@ -187,12 +188,13 @@ class BagSequence:
     def _assemble(self, index: _Index, slop_ns: int) -> list[_Posed]:
         """Pairs colour with depth and looks up poses; raises ``BagError`` where no frame is left."""
         colors = index.images[self.topics.color or ""]
-        partners = _partners(colors, index.images.get(self.topics.depth or "", []), slop_ns)
+        depths = index.images.get(self.topics.depth or "", [])
+        partners = associate([item.stamp_ns for item in colors], [item.stamp_ns for item in depths], slop_ns)
         has_poses = bool(self.topics.pose or index.transforms.frames())
         frames: list[_Posed] = []
         reason: Exception | None = None
-        for color, depth in zip(colors, partners, strict=True):
-            if self.topics.depth and depth is None:
+        for color, partner in zip(colors, partners, strict=True):
+            if self.topics.depth and partner is None:
                 _count(index.skipped, "no depth")
                 continue
             try:
@@ -201,7 +203,7 @@ class BagSequence:
                 reason = reason or error
                 _count(index.skipped, "no pose")
                 continue
-            frames.append(_Posed(color, depth, pose))
+            frames.append(_Posed(color, None if partner is None else depths[partner], pose))
         if not frames:
             counts = ", ".join(f"{count} with {what}" for what, count in index.skipped.items())
             raise BagError(
@@ -232,23 +234,6 @@ def _guess_world(index: _Index) -> str:
         return index.pose_frames[0]
     frames = index.transforms.frames()
     return next((name for name in _WORLD_FRAMES if name in frames), _WORLD_FRAMES[0] if frames else "")
-
-
-def _partners(colors: list[_Entry], depths: list[_Entry], slop_ns: int) -> list[_Entry | None]:
-    """For each colour image the depth image nearest in time, each used once (the nearest pair first)."""
-    depths = sorted(depths, key=lambda entry: entry.stamp_ns)
-    stamps = np.array([entry.stamp_ns for entry in depths], np.int64)
-    pairs = []
-    for i, color in enumerate(colors):
-        first, last = np.searchsorted(stamps, [color.stamp_ns - slop_ns, color.stamp_ns + slop_ns + 1])
-        pairs += [(abs(int(stamps[j]) - color.stamp_ns), i, int(j)) for j in range(first, last)]
-    partners: list[_Entry | None] = [None] * len(colors)
-    taken: set[int] = set()
-    for _, i, j in sorted(pairs):
-        if partners[i] is None and j not in taken:
-            partners[i] = depths[j]
-            taken.add(j)
-    return partners
 
 
 def _count(counts: dict[str, int], what: str) -> None:

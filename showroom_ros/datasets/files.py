@@ -53,37 +53,35 @@ def read_table(path: Path, columns: int) -> NDArray[np.float64]:
     """float64 [N, columns] of a text file; lines that start with # are comments.
 
     Raises:
-        DatasetError: missing, not numbers, or rows of another length; names the line.
+        DatasetError: missing, empty, not numbers, or rows of another length; names the line.
+    """
+    return np.array([_numbers(words, columns, where) for where, words in _rows(path, columns)], np.float64)
+
+
+def read_stamped_table(path: Path, columns: int) -> tuple[list[int], NDArray[np.float64]]:
+    """Stamps in ns and the other numbers [N, columns - 1] of a text file that starts with seconds, in order of time.
+
+    Raises:
+        DatasetError: as ``read_table``.
     """
     rows = []
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            rows.append([float(word) for word in line.replace(",", " ").split()])
-        except ValueError:
-            raise DatasetError(f"{path}, line {number}: '{line.strip()[:60]}', expected {columns} numbers") from None
-        if len(rows[-1]) != columns:
-            raise DatasetError(f"{path}, line {number}: {len(rows[-1])} numbers, expected {columns}")
-    if not rows:
-        raise DatasetError(f"{path}: has no rows, expected {columns} numbers each")
-    return np.array(rows, np.float64)
+    for where, words in _rows(path, columns):
+        rows.append((stamp_ns_from_text(words[0], where), _numbers(words, columns, where)[1:]))
+    rows.sort(key=lambda row: row[0])
+    return [stamp_ns for stamp_ns, _ in rows], np.array([numbers for _, numbers in rows], np.float64)
 
 
 def read_file_list(path: Path) -> list[tuple[int, str]]:
     """``(stamp in ns, file name)`` per line of a TUM list (``timestamp filename``), in order of time.
 
     Raises:
-        DatasetError: missing, or a line that is no stamp and name.
+        DatasetError: missing, empty, or a line that is no stamp and name.
     """
     items = []
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
+    for where, words in _rows(path, 2):
         if len(words) != 2:
-            raise DatasetError(f"{path}, line {number}: '{line.strip()[:60]}', expected a stamp and a file name")
-        items.append((stamp_ns_from_text(words[0], f"{path}, line {number}"), words[1]))
+            raise DatasetError(f"{where}: '{' '.join(words)[:60]}', expected a stamp and a file name")
+        items.append((stamp_ns_from_text(words[0], where), words[1]))
     return sorted(items)
 
 
@@ -106,6 +104,28 @@ def _read_image(path: Path, flags: int) -> NDArray:
     if image is None:
         raise DatasetError(f"{path}: cannot be decoded as an image ({path.stat().st_size} bytes)")
     return image
+
+
+def _rows(path: Path, columns: int) -> list[tuple[str, list[str]]]:
+    """Where each line is and its words, without comments."""
+    rows = []
+    for number, line in enumerate(_read_text(path).splitlines(), 1):
+        words = line.replace(",", " ").split()
+        if words and not words[0].startswith("#"):
+            rows.append((f"{path}, line {number}", words))
+    if not rows:
+        raise DatasetError(f"{path}: has no rows, expected {columns} columns")
+    return rows
+
+
+def _numbers(words: list[str], columns: int, where: str) -> list[float]:
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise DatasetError(f"{where}: '{' '.join(words)[:60]}', expected {columns} numbers") from None
+    if len(numbers) != columns:
+        raise DatasetError(f"{where}: {len(numbers)} numbers, expected {columns}")
+    return numbers
 
 
 def _read_text(path: Path) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from showroom_ros.datasets.files import read_color, read_depth, read_file_list, read_table, stamp_ns_from_text
+from showroom_ros.datasets.files import read_color, read_depth, read_file_list, read_stamped_table, stamp_ns_from_text
 from showroom_ros.errors import DatasetError, InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import interpolate, pose_from, quat_wxyz_from_xyzw
+from showroom_ros.scene.association import associate
 from showroom_ros.scene.rectification import rectify
 from showroom_ros.scene.view import SensorFrame, View
 
@@ -69,8 +70,9 @@ class Tum:
         trajectory = _read_trajectory(self.path / "groundtruth.txt")
         self.skipped = {"no depth": 0, "no pose": 0}
         self._frames: list[tuple[int, Path, Path | None, NDArray[np.float64] | None]] = []
-        for stamp_ns, color in colors:
-            depth = _nearest(depths, stamp_ns, int(slop_s * 1e9))
+        partners = associate([stamp for stamp, _ in colors], [stamp for stamp, _ in depths], int(slop_s * 1e9))
+        for (stamp_ns, color), partner in zip(colors, partners, strict=True):
+            depth = None if partner is None else depths[partner][1]
             pose = None if trajectory is None else _pose_at(trajectory, stamp_ns, int(max_gap_s * 1e9))
             if depths and depth is None:
                 self.skipped["no depth"] += 1
@@ -128,15 +130,7 @@ def _read_trajectory(path: Path) -> tuple[list[int], NDArray[np.float64]] | None
     """Stamps (ns) and rows ``tx ty tz qx qy qz qw`` [N, 7] in order of time; None where there is no file."""
     if not path.is_file():
         return None
-    table = read_table(path, 8)
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    return [round(stamp * 1e9) for stamp in table[:, 0]], table[:, 1:]
-
-
-def _nearest(items: list[tuple[int, Path]], stamp_ns: int, slop_ns: int) -> Path | None:
-    index = bisect_left(items, stamp_ns, key=lambda item: item[0])
-    near = [item for item in items[max(index - 1, 0) : index + 1] if abs(item[0] - stamp_ns) <= slop_ns]
-    return min(near, key=lambda item: abs(item[0] - stamp_ns))[1] if near else None
+    return read_stamped_table(path, 8)
 
 
 def _pose_at(
