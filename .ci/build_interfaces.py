@@ -84,7 +84,9 @@ def install(source: Path, build: Path, *options: str) -> None:
         for step in steps:
             if subprocess.run(step, env=environment(), stdout=stream, stderr=subprocess.STDOUT).returncode:
                 tail = "\n".join(log.read_text().splitlines()[-30:])
-                raise SystemExit(f"{tail}\nbuilding the messages of {source.name} failed: {' '.join(step)} (log: {log})")
+                raise SystemExit(
+                    f"{tail}\nbuilding the messages of {source.name} failed: {' '.join(step)} (log: {log})"
+                )
     for name in ("tf2_msgs", "showroom_ros"):
         for egg in Path(sysconfig.get_paths()["purelib"]).glob(f"{name}-*.egg-info"):
             shutil.rmtree(egg, ignore_errors=True)  # pip would take it for an older version and delete the messages

@@ -37,7 +37,7 @@ class Open3dFusion:
         self._grid = o3d.t.geometry.VoxelBlockGrid(
             attr_names=("tsdf", "weight", "color"),
             attr_dtypes=(core.float32, core.float32, core.float32),
-            attr_channels=((1), (1), (3)),
+            attr_channels=[core.SizeVector([channels]) for channels in (1, 1, 3)],
             voxel_size=settings.voxel_size_m,
             block_resolution=BLOCK_RESOLUTION,
             block_count=block_capacity,

@@ -18,8 +18,12 @@ Progress = Callable[[int, int], None]
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds ``--params-file`` and ``--set``."""
-    parser.add_argument("--params-file", type=Path, action="append", default=[], help="YAML that overrides defaults; repeatable")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. map.voxel_size_m=0.03")
+    parser.add_argument(
+        "--params-file", type=Path, action="append", default=[], help="YAML that overrides defaults; repeatable"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, e.g. map.voxel_size_m=0.03"
+    )
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:

@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="7-Scenes or TUM folder, bag, or synthetic:SEED")
     parser.add_argument("bag", type=Path, help="the bag to write (a folder)")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap")
-    parser.add_argument("--image-format", choices=("raw", "jpeg", "png"), default="raw", help="jpeg and png write compressed topics")
+    parser.add_argument(
+        "--image-format", choices=("raw", "jpeg", "png"), default="raw", help="jpeg and png write compressed topics"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing bag")
 
 

@@ -65,7 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
         "rate": arguments.rate,
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_map_report(report, result.mesh, sequence, settings, arguments.out, f"{sequence.name}: streamed through the nodes")
+    write_map_report(
+        report, result.mesh, sequence, settings, arguments.out, f"{sequence.name}: streamed through the nodes"
+    )
     headline = ("f_score", "accuracy_m", "completeness_m", "frames_in", "keyframes", "keyframes_dropped", "latency_ms")
     for name in headline:
         print(f"{name:18} {json.dumps(report.get(name))}")
@@ -74,7 +76,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _keep_page(settings: Settings) -> None:
     """Leaves the browser page up until Ctrl-C; the report comes after that."""
-    print(f"the page stays up at http://{settings.viewer.host}:{settings.viewer.port} until Ctrl-C; then the mesh is scored")
+    print(
+        f"the page stays up at http://{settings.viewer.host}:{settings.viewer.port} until Ctrl-C; then the mesh is scored"
+    )
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(0.5)

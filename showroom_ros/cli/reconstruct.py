@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="bag, data set folder or synthetic:SEED")
     parser.add_argument("--out", type=Path, default=Path("outputs/reconstruct"), help="folder for the results")
     parser.add_argument("--keyframes-only", action="store_true", help="fuse what the live node would select")
-    parser.add_argument("--peer", choices=("open3d", "none"), default="open3d", help="score against its mesh if no truth")
+    parser.add_argument(
+        "--peer", choices=("open3d", "none"), default="open3d", help="score against its mesh if no truth"
+    )
     parser.add_argument("--json", type=Path, help="also write the report here")
     add_settings_arguments(parser)
 

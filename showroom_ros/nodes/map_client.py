@@ -66,7 +66,9 @@ class MapClient:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stops receiving."""
         self._context.try_shutdown()
         self._thread.join(timeout=5.0)

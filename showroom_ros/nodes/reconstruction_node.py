@@ -76,8 +76,14 @@ class ReconstructionNode(ShowroomNode):
         }
         file_actions = {"save_mesh": self._save_mesh, "save_map": self._save_map, "load_map": self._load_map}
         self._offered = [
-            *(self.create_service(Trigger, f"~/{n}", self._triggered(a), callback_group=group) for n, a in actions.items()),
-            *(self.create_service(FilePath, f"~/{n}", self._filed(a), callback_group=group) for n, a in file_actions.items()),
+            *(
+                self.create_service(Trigger, f"~/{n}", self._triggered(a), callback_group=group)
+                for n, a in actions.items()
+            ),
+            *(
+                self.create_service(FilePath, f"~/{n}", self._filed(a), callback_group=group)
+                for n, a in file_actions.items()
+            ),
         ]
         # ROS time stands still when a bag ends; housekeeping must not
         steady = Clock(clock_type=ClockType.STEADY_TIME)

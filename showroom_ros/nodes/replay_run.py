@@ -138,11 +138,13 @@ def _wait_until_up(client: MapClient, graph: NodeGraph) -> None:
 def _wait_until_settled(client: MapClient, graph: NodeGraph) -> None:
     """Until nothing has arrived for a while and every view received was dealt with."""
     deadline = time.monotonic() + _SETTLE_TIMEOUT_S
-    last, since = None, time.monotonic()
+    last: tuple[int, ...] = ()
+    since = time.monotonic()
     while time.monotonic() < deadline:
         graph.check_alive()
         status = client.status
-        state = (len(client.arrivals), status.views_received, status.views_fused, len(client.keyframe_stamps_ns))
+        views = (status.views_received, status.views_fused) if status is not None else ()
+        state = (len(client.arrivals), *views, len(client.keyframe_stamps_ns))
         if state != last:
             last, since = state, time.monotonic()
         elif time.monotonic() - since > _SETTLE_S:
@@ -152,7 +154,9 @@ def _wait_until_settled(client: MapClient, graph: NodeGraph) -> None:
 
 def _received(diagnostics: dict[str, dict[str, str]]) -> int:
     """Colour images keyframe_node has counted."""
-    return max((int(values["received"]) for values in diagnostics.values() if values.get("topic") in COLOR_TOPICS), default=0)
+    return max(
+        (int(values["received"]) for values in diagnostics.values() if values.get("topic") in COLOR_TOPICS), default=0
+    )
 
 
 def _dropped(diagnostics: dict[str, dict[str, str]]) -> int:

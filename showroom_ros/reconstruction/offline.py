@@ -6,6 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from showroom_ros.errors import InputError, ShowroomError
 from showroom_ros.reconstruction.reconstructor import Reconstructor
 from showroom_ros.scene.keyframes import KeyframeSelector
@@ -30,7 +33,7 @@ class OfflineResult:
 
     mesh: Mesh
     reconstructor: Reconstructor
-    poses: list[tuple[int, object]] = field(default_factory=list)
+    poses: list[tuple[int, NDArray[np.float64]]] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
 
@@ -72,7 +75,12 @@ def reconstruct(
         reason = next(iter(result.rejected.values()), "it holds no frames")
         raise InputError(f"{sequence.name}: none of its {len(sequence)} frames could be used: {reason}")
     if result.rejected:
-        _LOG.warning("%s: %d frames rejected, the first: %s", sequence.name, len(result.rejected), next(iter(result.rejected.values())))
+        _LOG.warning(
+            "%s: %d frames rejected, the first: %s",
+            sequence.name,
+            len(result.rejected),
+            next(iter(result.rejected.values())),
+        )
     result.mesh = reconstructor.volume.extract_mesh()
     return result
 

@@ -39,7 +39,7 @@ def undistort_image(image: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint
     if not camera.is_distorted:
         return image
     map_x, map_y = _maps(camera)
-    return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR)
+    return np.asarray(cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR), np.uint8)
 
 
 def undistort_depth(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
@@ -47,7 +47,8 @@ def undistort_depth(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.fl
     if not camera.is_distorted:
         return depth
     map_x, map_y = _maps(camera)
-    return cv2.remap(depth, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
+    nearest = cv2.remap(depth, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
+    return np.asarray(nearest, np.float32)
 
 
 def _registered_depth(frame: SensorFrame, camera: Camera) -> NDArray[np.float32] | None:

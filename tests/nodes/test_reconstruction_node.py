@@ -75,7 +75,13 @@ def room_view(index: int, **changes: object) -> View:
     eye = -0.1 * direction
     pose = look_at(eye, eye + direction)
     rendered = render_mesh(ROOM.vertices, ROOM.triangles, CAMERA, pose, ROOM.colors)
-    view = View(rendered.require_rgb(), CAMERA, rendered.depth, T_world_camera=pose, stamp_ns=1_000_000_000 + index * 100_000_000)
+    view = View(
+        rendered.require_rgb(),
+        CAMERA,
+        rendered.depth,
+        T_world_camera=pose,
+        stamp_ns=1_000_000_000 + index * 100_000_000,
+    )
     return dataclasses.replace(view, **changes)
 
 
@@ -247,7 +253,10 @@ def test_save_while_views_stream_in(tmp_path: Path, sender: ViewSender) -> None:
 
 
 def test_looped_views_stay_under_the_cap_and_time_may_jump_back(tmp_path: Path, sender: ViewSender) -> None:
-    with running_node(tmp_path, **{"map.max_bytes": 1_000_000, "map.voxel_size_m": 0.03}) as node, MapClient() as client:
+    with (
+        running_node(tmp_path, **{"map.max_bytes": 1_000_000, "map.voxel_size_m": 0.03}) as node,
+        MapClient() as client,
+    ):
         for loop in range(3):
             sender.send(*(room_view(i) for i in range(40)))
             wait_for_status(client, views_fused=40 * (loop + 1))
