@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
-from showroom_ros.geometry.se3 import inverse, transform_points
+from showroom_ros.geometry.se3 import inverse
 
 NOTHING = -1
 """The element at a pixel that shows nothing."""
@@ -176,7 +176,7 @@ def _checked(
         raise InputError(
             f"triangles name vertices {triangles_.min()} to {triangles_.max()}, expected 0 to {len(vertices_) - 1}"
         )
-    points = np.ascontiguousarray(transform_points(inverse(T_world_camera), vertices_))
+    points = _transformed(np.ascontiguousarray(vertices_), inverse(T_world_camera))
     if colors is None:
         return points, triangles_, None
     colors_ = np.ascontiguousarray(colors)
@@ -186,16 +186,26 @@ def _checked(
 
 
 @numba.njit(cache=True, nogil=True)
+def _transformed(vertices, transform):  # type: ignore[no-untyped-def]
+    points = np.empty((vertices.shape[0], 3))
+    for n in range(vertices.shape[0]):
+        x, y, z = vertices[n, 0], vertices[n, 1], vertices[n, 2]
+        for d in range(3):
+            points[n, d] = transform[d, 0] * x + transform[d, 1] * y + transform[d, 2] * z + transform[d, 3]
+    return points
+
+
+@numba.njit(cache=True, nogil=True)
 def _rasterise(points, triangles, intrinsics, near, cull, depth, element):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     fx, fy, cx, cy = intrinsics
-    edges = np.empty((3, 3))
+    edges, pixels = np.empty((3, 3)), _projected(points, intrinsics, near)
     for t in range(triangles.shape[0]):
+        left, right, top, bottom = _bounds(points, pixels, triangles, t, intrinsics, near, width, height)
+        if left > right or top > bottom:
+            continue
         determinant = _edge_functions(points, triangles, t, edges)
         if determinant == 0 or not math.isfinite(determinant) or (cull and determinant > 0):
-            continue
-        left, right, top, bottom = _bounds(points, triangles, t, intrinsics, near, width, height)
-        if left > right or top > bottom:
             continue
         sign = 1.0 if determinant > 0 else -1.0
         volume = sign * determinant
@@ -252,7 +262,19 @@ def _edge_functions(points, triangles, t, edges):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def _bounds(points, triangles, t, intrinsics, near, width, height):  # type: ignore[no-untyped-def]
+def _projected(points, intrinsics, near):  # type: ignore[no-untyped-def]
+    """Pixels [V, 2] of the points beyond ``near``; the others are never read."""
+    pixels = np.empty((points.shape[0], 2))
+    for n in range(points.shape[0]):
+        z = points[n, 2]
+        if z >= near:
+            pixels[n, 0] = intrinsics[0] * points[n, 0] / z + intrinsics[2]
+            pixels[n, 1] = intrinsics[1] * points[n, 1] / z + intrinsics[3]
+    return pixels
+
+
+@numba.njit(cache=True, nogil=True)
+def _bounds(points, pixels, triangles, t, intrinsics, near, width, height):  # type: ignore[no-untyped-def]
     """Pixels the part of the triangle beyond ``near`` can cover: left, right, top, bottom (inclusive)."""
     fx, fy, cx, cy = intrinsics
     left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
@@ -260,7 +282,7 @@ def _bounds(points, triangles, t, intrinsics, near, width, height):  # type: ign
         p, q = triangles[t, i], triangles[t, (i + 1) % 3]
         zp, zq = points[p, 2], points[q, 2]
         if zp >= near:
-            u, v = fx * points[p, 0] / zp + cx, fy * points[p, 1] / zp + cy
+            u, v = pixels[p, 0], pixels[p, 1]
             left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
         if (zp >= near) != (zq >= near):
             s = (near - zp) / (zq - zp)
