@@ -44,9 +44,9 @@ class MeshTiles:
                 self._changed[tile] = None
         for key, mesh in blocks.items():
             if len(mesh.triangles):
-                tile = self._tile_of.setdefault(key, self._tile(mesh))
+                box = self._box_of[key] = np.array([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)])
+                tile = self._tile_of.setdefault(key, self._tile(box))
                 self._blocks.setdefault(tile, {})[key] = mesh
-                self._box_of[key] = np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)])
                 self._changed[tile] = None
             else:
                 self.update({}, [key])
@@ -76,8 +76,8 @@ class MeshTiles:
         boxes = np.array(list(self._box_of.values()), np.float64)
         return np.percentile(boxes[:, 0], _OUTLIERS, axis=0), np.percentile(boxes[:, 1], 100 - _OUTLIERS, axis=0)
 
-    def _tile(self, mesh: Mesh) -> TileIndex:
-        x, y, z = (math.floor(value / self._edge_m) for value in mesh.vertices.mean(axis=0))
+    def _tile(self, box: NDArray[np.float32]) -> TileIndex:
+        x, y, z = (math.floor(value / self._edge_m) for value in (box[0] + box[1]) / 2)
         return x, y, z
 
 
