@@ -76,9 +76,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _keep_page(settings: Settings) -> None:
     """Leaves the browser page up until Ctrl-C; the report comes after that."""
-    print(
-        f"the page stays up at http://{settings.viewer.host}:{settings.viewer.port} until Ctrl-C; then the mesh is scored"
-    )
+    page = f"http://{settings.viewer.host}:{settings.viewer.port}"
+    print(f"the page stays up at {page} until Ctrl-C; then the mesh is scored")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(0.5)

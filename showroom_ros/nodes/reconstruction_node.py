@@ -129,7 +129,8 @@ class ReconstructionNode(ShowroomNode):
             return
         if view.T_world_camera is not None and world_frame != self.settings.pose.world_frame:
             raise InputError(
-                f"view: its pose is given in '{world_frame}', this map is in '{self.settings.pose.world_frame}' (pose.world_frame)"
+                f"view: its pose is given in '{world_frame}', "
+                f"this map is in '{self.settings.pose.world_frame}' (pose.world_frame)"
             )
         start = time.perf_counter()
         update = self._reconstructor.process(view, mesh=False)

@@ -21,7 +21,8 @@ def resolve_output(file_path: str, settings: OutputSettings) -> Path:
     path = (root / Path(file_path).expanduser()).resolve()
     if not settings.allow_any_path and not path.is_relative_to(root):
         raise OutputError(
-            f"'{file_path}' is {path}, which is not below output.output_dir ({root}); set output.allow_any_path to allow it"
+            f"'{file_path}' is {path}, which is not below output.output_dir ({root}); "
+            "set output.allow_any_path to allow it"
         )
     return path
 

@@ -103,7 +103,7 @@ def running_node(tmp_path: Path, **parameters: object) -> Iterator[Reconstructio
     thread = threading.Thread(target=lambda: codes.append(run_nodes([make], arguments, stop)))
     thread.start()
     try:
-        wait_until(lambda: nodes and state_of(nodes[0]) == "active" or not thread.is_alive(), "an active node", 240.0)
+        wait_until(lambda: (nodes and state_of(nodes[0]) == "active") or not thread.is_alive(), "an active node", 240.0)
         yield nodes[0]
     finally:
         stop.set()
