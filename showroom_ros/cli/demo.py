@@ -86,12 +86,13 @@ def _keep_page(settings: Settings) -> None:
 def recorded_bag(sequence: Sequence, source: str, image_format: str, out: Path) -> Path:
     """The bag of ``sequence`` below ``out``; made again unless it is there from the same version."""
     from showroom_ros.bags.convert import convert
+    from showroom_ros.reconstruction.outputs import make_parent
 
     bag, made_from = out / "bag", out / "bag.json"
     origin = {"source": source, "frames": len(sequence), "format": image_format, "version": __version__}
     if bag.exists() and made_from.is_file() and json.loads(made_from.read_text()) == origin:
         return bag
-    out.mkdir(parents=True, exist_ok=True)
+    make_parent(bag)
     shutil.rmtree(bag, ignore_errors=True)
     convert(sequence, bag, image_format=image_format, progress=progress_bar("recording"))
     made_from.write_text(json.dumps(origin))

@@ -35,8 +35,10 @@ def run(arguments: argparse.Namespace) -> None:
     from showroom_ros.datasets.open import open_sequence
     from showroom_ros.evaluation.report import write_json
     from showroom_ros.reconstruction.offline import reconstruct
+    from showroom_ros.reconstruction.outputs import make_parent
 
     settings = settings_from(arguments)
+    make_parent(arguments.out / "mesh.ply")  # before the work, not after
     sequence = open_sequence(arguments.source)
     result = reconstruct(
         sequence,
@@ -71,7 +73,6 @@ def write_results(result: OfflineResult, settings: Settings, out: Path) -> None:
     from showroom_ros.scene.mesh_files import save_mesh
     from showroom_ros.settings import to_dict
 
-    out.mkdir(parents=True, exist_ok=True)
     mesh = result.mesh
     save_mesh(out / "mesh.ply", mesh)
     save_mesh(out / "cloud.ply", Mesh(mesh.vertices, mesh.triangles[:0], mesh.colors, mesh.normals, mesh.provenance))
