@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import numpy as np
-import rclpy
-from geometry_msgs.msg import Point
-from std_msgs.msg import ColorRGBA
-from visualization_msgs.msg import Marker, MarkerArray
-
 from showroom_ros.bags.convert import convert
 from showroom_ros.evaluation.benchmark import BenchmarkResult, Row
 from showroom_ros.nodes.graph import GraphOptions, NodeGraph
 from showroom_ros.nodes.map_client import MapClient
+from showroom_ros.nodes.publish_timing import time_publishing
 from showroom_ros.nodes.replay_run import ReplayResult, cpu_seconds, replay_through_nodes
-from showroom_ros.ros.cdr import TriangleMarker, marker_array_bytes
-from showroom_ros.ros.qos import mesh_qos
 from showroom_ros.scene.view import SensorFrame, Sequence, View
 from showroom_ros.settings import Settings, to_dict
 
 CAMERA_RATE_HZ = 30.0
 SPEEDS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 _CLIP_FRAMES = 120
-_BLOCKS, _TRIANGLES = 100, 300
-_REPEATS = 9
 _IDLE_S = 5.0
 
 
@@ -98,46 +88,8 @@ def _replay_rows(result: ReplayResult) -> list[Row]:
 
 
 def _publishing_row() -> Row:
-    """30,000 coloured triangles, from arrays to sent: our CDR writer and the lists of message objects."""
-    rng = np.random.default_rng(0)
-    vertices = rng.random((_BLOCKS, _TRIANGLES * 3, 3), np.float32)
-    colors = rng.integers(0, 256, (_BLOCKS, _TRIANGLES * 3, 3), np.uint8)
-    triangles = np.arange(_TRIANGLES * 3, dtype=np.int32).reshape(-1, 3)
-
-    def ours() -> bytes:
-        markers = [TriangleMarker("measured", i, vertices[i], triangles, colors[i]) for i in range(_BLOCKS)]
-        return marker_array_bytes(markers, "odom", 0)
-
-    def objects() -> MarkerArray:
-        return MarkerArray(markers=[_object_marker(i, vertices[i], colors[i]) for i in range(_BLOCKS)])
-
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("publishing_benchmark", context=context)
-    publisher = node.create_publisher(MarkerArray, "benchmark_mesh", mesh_qos())
-    ours_ms, objects_ms = _alternate([lambda: publisher.publish(ours()), lambda: publisher.publish(objects())])
-    node.destroy_node()
-    context.try_shutdown()
+    ours_ms, objects_ms = time_publishing()
     return Row("publish_mesh_ms", ours_ms, "ms", objects_ms, ours_ms / objects_ms)
-
-
-def _object_marker(index: int, vertices: np.ndarray, colors: np.ndarray) -> Marker:
-    marker = Marker(ns="measured", id=index, type=Marker.TRIANGLE_LIST)
-    marker.header.frame_id = "odom"
-    marker.points = [Point(x=x, y=y, z=z) for x, y, z in vertices.astype(float).tolist()]
-    marker.colors = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in (colors / 255).tolist()]
-    return marker
-
-
-def _alternate(actions: list[Callable[[], object]]) -> list[float]:
-    """Median milliseconds of each action, measured in turn."""
-    times: list[list[float]] = [[] for _ in actions]
-    for _ in range(_REPEATS):
-        for action, measured in zip(actions, times, strict=True):
-            start = time.perf_counter()
-            action()
-            measured.append((time.perf_counter() - start) * 1e3)
-    return [median(measured) for measured in times]
 
 
 def _idle_cores(settings: Settings) -> float:
