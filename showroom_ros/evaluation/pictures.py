@@ -187,7 +187,7 @@ def framed(
 ) -> tuple[Camera, NDArray[np.float64]]:
     """Camera and pose that show ``points`` [N, 3] as large as fits, looking against ``direction``.
 
-    The farthest 0.5 % on each side do not count, so that a few stray points do not shrink the picture.
+    The farthest 0.1 % on each side do not count, so that a few stray points do not shrink the picture.
 
     Raises:
         InputError: there are no points.
@@ -198,7 +198,7 @@ def framed(
     focal = 0.5 * height / math.tan(math.radians(field_of_view_deg) / 2)
     rotation = look_at(direction_, (0, 0, 0), up)[:3, :3]
     local = points[:: max(1, len(points) // 100_000)].astype(np.float64) @ rotation
-    low, high = np.percentile(local, 0.5, axis=0), np.percentile(local, 99.5, axis=0)
+    low, high = np.percentile(local, 0.1, axis=0), np.percentile(local, 99.9, axis=0)
     inside = local[((local >= low) & (local <= high)).all(axis=1)]
     inside = inside if len(inside) else local
     # the eye (x, y, z) that sees all points within the margins, as near as possible: each side of the image is a
@@ -274,7 +274,7 @@ def _crevices(depth: NDArray[np.float32], camera: Camera, radius_m: float = 0.12
     shade = np.zeros_like(filled)
     for reach in (radius_m / 2, radius_m, 2 * radius_m):
         size = max(3, round(reach / scale * camera.fx)) | 1
-        gap = np.maximum(filled - cv2.blur(filled, (size, size)), 0) / reach
+        gap = np.maximum(filled - cv2.stackBlur(filled, (size, size)), 0) / reach
         shade += gap * np.exp(-gap * gap)  # something far in front casts no shadow
     return (1.0 - 0.35 * np.clip(shade / 2, 0, 1)).astype(np.float32)
 

@@ -71,7 +71,7 @@ def test_the_frame_is_filled_and_nothing_sticks_out(direction: tuple[float, ...]
 
 def test_stray_points_do_not_shrink_the_picture() -> None:
     points = np.random.default_rng(0).uniform(-1, 1, (20_000, 3)).astype(np.float32)
-    strays = np.concatenate([points, np.full((20, 3), 500, np.float32)])
+    strays = np.concatenate([points, np.full((10, 3), 500, np.float32)])
     _, pose = framed(points, (1, 1, 1), (0, 0, 1), 200, 150)
     _, with_strays = framed(strays, (1, 1, 1), (0, 0, 1), 200, 150)
     assert np.linalg.norm(pose[:3, 3] - with_strays[:3, 3]) < 0.2
