@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from showroom_ros.bags.convert import convert
 from showroom_ros.evaluation.benchmark import BenchmarkResult, Row
 from showroom_ros.nodes.graph import GraphOptions, NodeGraph
