@@ -69,11 +69,28 @@ class ReadAhead:
     """Reads the messages of a bag in a thread, a bounded number ahead; a context manager and iterable."""
 
     def __init__(
-        self, path: Path, topics: Collection[str], start_ns: int, stop_ns: int | None, capacity: int = 128
+        self,
+        path: Path,
+        topics: Collection[str],
+        start_ns: int,
+        stop_ns: int | None,
+        *,
+        loop: bool = False,
+        capacity: int = 128,
     ) -> None:
-        """Reads ``topics`` recorded from ``start_ns`` to before ``stop_ns``; at most ``capacity`` wait."""
-        self._arguments = (path, list(topics), start_ns, stop_ns)
-        self._queue: queue.Queue[BagMessage | BaseException | None] = queue.Queue(capacity)
+        """Reads ``topics`` recorded from ``start_ns`` to before ``stop_ns``; at most ``capacity`` messages wait.
+
+        Args:
+            path: the bag.
+            topics: names of topics in it.
+            start_ns: first time that is read.
+            stop_ns: first time that is not read any more; None = to the end.
+            loop: start again at the end, for ever.
+            capacity: messages that may wait.
+        """
+        self._path, self._topics, self._start_ns, self._stop_ns = path, list(topics), start_ns, stop_ns
+        self._loop = loop
+        self._queue: queue.Queue[BagMessage | BagError | _End | None] = queue.Queue(capacity)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bag_reader", daemon=True)
 
@@ -89,28 +106,41 @@ class ReadAhead:
         self._stop.set()
         self._thread.join()
 
-    def __iter__(self) -> Iterator[BagMessage]:
-        """The messages in order of recording; raises ``BagError`` where the bag is damaged."""
+    def __iter__(self) -> Iterator[BagMessage | None]:
+        """The messages in order of recording; before the first of every pass comes None.
+
+        Raises:
+            BagError: the bag is damaged.
+        """
         while True:
             item = self._queue.get()
-            if item is None:
+            if isinstance(item, _End):
                 return
-            if isinstance(item, BaseException):
+            if isinstance(item, BagError):
                 raise item
             yield item
 
     def _run(self) -> None:
-        path, topics, start_ns, stop_ns = self._arguments
         try:
-            with BagReader(path) as bag:
-                for message in bag.raw_messages(topics, start_ns, stop_ns):
-                    if not self._put(message):
-                        return
-            self._put(None)
+            with BagReader(self._path) as bag:
+                while self._read_pass(bag) and self._loop:
+                    pass
+            self._put(_End())
         except BagError as error:
             self._put(error)
 
-    def _put(self, item: BagMessage | BaseException | None) -> bool:
+    def _read_pass(self, bag: BagReader) -> bool:
+        """Returns whether there was anything to read and nobody stopped it."""
+        is_first = True
+        for message in bag.raw_messages(self._topics, self._start_ns, self._stop_ns):
+            if is_first and not self._put(None):
+                return False
+            if not self._put(message):
+                return False
+            is_first = False
+        return not is_first
+
+    def _put(self, item: BagMessage | BagError | _End | None) -> bool:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=_POLL_S)
@@ -118,3 +148,7 @@ class ReadAhead:
             except queue.Full:
                 continue
         return False
+
+
+class _End:
+    """Nothing follows."""

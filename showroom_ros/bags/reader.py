@@ -231,8 +231,10 @@ Converter = Callable[[bytes | memoryview], bytes | memoryview]
 def _cdr_types(reader: AnyReader) -> tuple[Typestore, dict[str, Converter]]:
     """The types of the messages we give out, and per recorded type what makes CDR of its bytes."""
     jazzy = jazzy_types().fielddefs
-    store = get_typestore(Stores.EMPTY)
     kinds = {connection.msgtype for connection in reader.connections}
+    if reader.is2 and kinds <= set(reader.typestore.fielddefs):
+        return reader.typestore, dict.fromkeys(kinds, _unchanged)
+    store = get_typestore(Stores.EMPTY)
     if reader.is2:
         store.register({**jazzy, **reader.typestore.fielddefs})
         return store, dict.fromkeys(kinds, _unchanged)

@@ -15,6 +15,7 @@ from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.logging import get_logger
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
@@ -120,10 +121,17 @@ class BagPlayer:
     def play(self) -> None:
         """Plays to the end, or until ``stop``; raises ``BagError`` where the bag is damaged."""
         self._wait_for_subscribers()
-        while not self.stop_event.is_set():
-            self._play_once()
-            if not self._loop:
-                break
+        topics = list(self._publishers)
+        with ReadAhead(self._path, topics, self._start_ns, self._stop_ns, loop=self._loop) as messages:
+            for message in messages:
+                if message is None:
+                    self._begin_pass()
+                elif self._wait_until(message.stamp_ns):
+                    self._publish(message)
+                    self._done += 1
+                    self._report()
+                else:
+                    break
         self._report(done=True)
         deadline = time.monotonic() + _ACKNOWLEDGE_S
         for publisher in self._publishers.values():
@@ -155,7 +163,7 @@ class BagPlayer:
             try:
                 kind = message_class(info.type)
                 self._publishers[topic] = self._node.create_publisher(kind, topic, player_qos(topic, info.qos))
-            except (MissingDependencyError, ValueError) as error:  # ValueError: no valid ROS 2 topic name
+            except (MissingDependencyError, InvalidTopicNameException) as error:
                 self.skipped[topic] = str(error)
                 self._node.get_logger().warning(f"{topic} is not played: {error}")
         self._clock_publisher = self._node.create_publisher(Clock, CLOCK_TOPIC, 10) if self._clock_rate_hz else None
@@ -177,18 +185,11 @@ class BagPlayer:
         if self._wait_s and not last:
             self._node.get_logger().warning(f"nobody subscribed within {self._wait_s:g} s; playing anyway")
 
-    def _play_once(self) -> None:
+    def _begin_pass(self) -> None:
+        self._publish_latched()
         self._clock.jump(self._start_ns, time.monotonic_ns())
         self._next_tick_ns = 0
         self._done = 0
-        self._publish_latched()
-        with ReadAhead(self._path, list(self._publishers), self._start_ns, self._stop_ns) as messages:
-            for message in messages:
-                if not self._wait_until(message.stamp_ns):
-                    return
-                self._publish(message)
-                self._done += 1
-                self._report()
 
     def _publish_latched(self) -> None:
         """What late joiners would have got of the time before the start."""
