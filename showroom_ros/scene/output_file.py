@@ -19,13 +19,16 @@ def atomic_output(path: str | Path) -> Iterator[IO[bytes]]:
     Until then it is a temporary file in the same folder; whatever happens, ``path`` holds either what it held
     before or all of the new content.
 
+    Missing folders are made.
+
     Raises:
-        OutputError: the folder does not exist, or the file cannot be written.
+        OutputError: the file cannot be written.
     """
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder, expected a file name")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error

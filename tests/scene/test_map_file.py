@@ -108,8 +108,9 @@ def test_files_that_are_no_map_here(tmp_path, spoil, settings, message):
 
 
 def test_a_map_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
-        save_map(tmp_path / "no" / "such" / "folder.map", TsdfVolume(SETTINGS), {}, {})
+        save_map(tmp_path / "file" / "room.map", TsdfVolume(SETTINGS), {}, {})
     with pytest.raises(OutputError, match="is a folder"):
         save_map(tmp_path, TsdfVolume(SETTINGS), {}, {})
 

@@ -74,11 +74,14 @@ def test_unknown_formats_are_refused(tmp_path, ball, name):
     assert not list(tmp_path.iterdir())
 
 
-def test_empty_glb_and_missing_folder_are_refused(tmp_path, ball):
+def test_empty_glb_and_impossible_folder_are_refused(tmp_path, ball):
+    (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="no triangles"):
         save_mesh(tmp_path / "nothing.glb", Mesh.empty())
     with pytest.raises(OutputError, match="cannot be written"):
-        save_mesh(tmp_path / "no" / "folder" / "ball.ply", ball)
+        save_mesh(tmp_path / "file" / "ball.ply", ball)
+    save_mesh(tmp_path / "new" / "folder" / "ball.ply", ball)
+    assert len(load_mesh(tmp_path / "new" / "folder" / "ball.ply").vertices) == len(ball.vertices)
 
 
 PLY = "ply\nformat binary_little_endian 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
