@@ -27,7 +27,7 @@ from showroom_ros.scene.rectification import rectify, rectify_example
 from showroom_ros.settings import Settings
 
 GROUPS = ("pose", "sync", "keyframes", "publish")
-_RETRY_S = 0.05
+_RETRY_S = 0.1
 
 
 class KeyframeNode(ShowroomNode):

@@ -230,8 +230,8 @@ def _write_marker(writer: CdrWriter, marker: Marker, frame_id: str, stamp_ns: in
     writer.write("?", False)
     corners = marker.triangles.reshape(-1) if isinstance(marker, TriangleMarker) else np.zeros(0, np.int32)
     if isinstance(marker, TriangleMarker):
-        writer.sequence(marker.vertices.astype(np.float64)[corners], len(corners))
-        writer.sequence(_rgba(marker)[corners], len(corners))
+        writer.sequence(np.take(marker.vertices.astype(np.float64), corners, axis=0), len(corners))
+        writer.sequence(np.take(_rgba(marker), corners, axis=0), len(corners))
     else:
         writer.write("I", 0, 0)
     writer.string("")  # texture_resource

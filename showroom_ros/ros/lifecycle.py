@@ -20,7 +20,7 @@ from showroom_ros.ros.qos import overridable
 from showroom_ros.settings import Settings
 
 _NAME_CHECK_PERIOD_S = 0.25
-_NAME_CHECKS = 6
+_NAME_CHECKS = 12
 _JUMP_BACK_S = 1.0
 _START_TIMEOUT_S = 60.0
 
@@ -264,7 +264,8 @@ class ShowroomNode(LifecycleNode):
             self.fail(
                 ShowroomError(
                     f"another node is named {self.get_fully_qualified_name()} already; start this one with "
-                    "--ros-args -r __node:=OTHER_NAME or -r __ns:=/NAMESPACE"
+                    "--ros-args -r __node:=OTHER_NAME or -r __ns:=/NAMESPACE (the name of a node that was killed "
+                    "is free again after 20 s)"
                 )
             )
         self._name_checks_left -= 1

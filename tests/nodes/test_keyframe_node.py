@@ -88,10 +88,11 @@ class Bench:
 
     def expect_good_frame_still_works(self, index=50):
         """A good frame after the bad ones becomes a view."""
-        before = len(self.views)
         self.send_frame(index)
-        wait_until(lambda: len(self.views) > before, what="a good frame after a bad one")
-        assert self.views[-1].stamp_ns == START_NS + index * STEP_NS
+        expected_ns = START_NS + index * STEP_NS
+        wait_until(
+            lambda: any(view.stamp_ns == expected_ns for view in self.views), what="a good frame after a bad one"
+        )
 
 
 @pytest.fixture
@@ -192,10 +193,11 @@ def test_color_only_views_go_when_depth_is_off(bench):
 def test_color_only_views_go_when_no_depth_arrives(bench):
     camera = bench.start(sync__depth_timeout_s=0.3)
     camera.send_color_info()
-    for index in range(2):
+    for index in range(6):
         camera.send_color(START_NS + index * STEP_NS)
         camera.send_pose(START_NS + index * STEP_NS, float(index))
-    assert [view.depth for view in bench.expect(2)] == [None, None]
+        time.sleep(0.1)
+    assert [view.depth for view in bench.expect(6)] == [None] * 6
 
 
 def test_odometry_of_the_base_is_carried_to_the_camera(bench):

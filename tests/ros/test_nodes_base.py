@@ -213,13 +213,13 @@ def test_a_defect_in_a_transition_is_not_swallowed(spinner):
 def test_the_second_node_of_a_name_gives_way(spinner):
     namespace = f"/base_{next(NUMBERS)}"
     first = probe(spinner, namespace)
-    wait_until(first._name_timer.is_canceled)
+    wait_until(first._name_timer.is_canceled, 20.0)
     second = probe(spinner, namespace)
     other = probe(spinner, namespace, name="other_probe")
     wait_until(lambda: second.fatal_error is not None)
     assert f"another node is named {namespace}/probe already" in str(second.fatal_error)
     assert "__node:=" in str(second.fatal_error)
-    wait_until(other._name_timer.is_canceled)
+    wait_until(other._name_timer.is_canceled, 20.0)
     assert (first.fatal_error, other.fatal_error) == (None, None)
 
 

@@ -73,7 +73,7 @@ def test_a_bad_parameter_is_one_line_and_exit_code_1():
 def test_two_processes_of_one_name():
     first = start()
     assert first.stdout.readline().strip() == "up"
-    time.sleep(3.0)
+    time.sleep(5.0)
     second = start()
     code, output = finish(second)
     assert code == 1
