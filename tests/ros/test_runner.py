@@ -72,15 +72,17 @@ def test_a_bad_parameter_is_one_line_and_exit_code_1():
 
 def test_two_processes_of_one_name():
     first = start()
-    assert first.stdout.readline().strip() == "up"
-    time.sleep(5.0)
-    second = start()
-    code, output = finish(second)
-    assert code == 1
-    assert "another node is named /keyframe_node already" in output
-    assert first.poll() is None
-    first.send_signal(signal.SIGINT)
-    assert finish(first)[0] == 0
+    try:
+        assert first.stdout.readline().strip() == "up"
+        time.sleep(5.0)
+        code, output = finish(start())
+        assert code == 1
+        assert "another node is named /keyframe_node already" in output
+        assert first.poll() is None
+        first.send_signal(signal.SIGINT)
+        assert finish(first)[0] == 0
+    finally:
+        first.kill()
 
 
 DEFECT = """
