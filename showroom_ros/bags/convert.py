@@ -62,8 +62,9 @@ def convert(
     with BagWriter(out, storage, overwrite=overwrite) as writer:
         recording = _Recording(writer, image_format)
         first_ns = 0
-        for index in range(len(sequence)):
-            frame = sequence.frame(index)
+        in_parallel = getattr(sequence, "frames", None)  # sequences that are made offer their frames ahead of time
+        frames = in_parallel() if in_parallel is not None else map(sequence.frame, range(len(sequence)))
+        for index, frame in enumerate(frames):
             first_ns = first_ns or frame.stamp_ns
             stamp_ns = frame.stamp_ns if rate_hz is None else first_ns + round(index * 1e9 / rate_hz)
             recording.add(frame, stamp_ns)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -61,13 +64,17 @@ class SyntheticSequence:
         Args:
             seed: of the room, its path and its noise.
             frames: only the first so many frames of the path; None = all.
-            width, height: of both images in pixels.
-            kind, shape: of the room, see ``make_room``.
+            width: of both images in pixels.
+            height: of both images in pixels.
+            kind: of the room, see ``make_room``.
+            shape: of the floor plan, see ``make_room``.
             noisy: whether frames and views pass through the sensor models.
             registered: depth is measured from the colour camera instead of from a camera beside it.
             path: how the camera is carried.
-            color_sensor, depth_sensor: the sensor models.
-            device, backend: see ``Renderer``.
+            color_sensor: model of the colour camera.
+            depth_sensor: model of the depth camera.
+            device: see ``Renderer``.
+            backend: see ``Renderer``.
 
         Raises:
             InputError: a negative seed, sizes or frame count, an unknown kind, device or backend.
@@ -82,7 +89,9 @@ class SyntheticSequence:
         self.renderer = Renderer(self.room, device, backend)
         planned = plan_path(self.room, path)
         if frames is not None and frames > len(planned):
-            raise InputError(f"frames is {frames}, the path of {self.name} has {len(planned)}; make path.duration_s longer")
+            raise InputError(
+                f"frames is {frames}, the path of {self.name} has {len(planned)}; make path.duration_s longer"
+            )
         self.trajectory: NDArray[np.float64] = planned[:frames]
         self.color_camera = Camera(640, 480, 525.0, 525.0, 319.5, 239.5).scaled(width, height)
         separate = Camera(640, 480, 571.0, 571.0, 318.2, 241.7).scaled(width, height)
@@ -102,7 +111,13 @@ class SyntheticSequence:
             return self.ideal(index)
         frame = self.frame(index)
         if self.registered:
-            return View(frame.image, frame.color_camera, frame.depth, T_world_camera=frame.T_world_camera, stamp_ns=frame.stamp_ns)
+            return View(
+                frame.image,
+                frame.color_camera,
+                frame.depth,
+                T_world_camera=frame.T_world_camera,
+                stamp_ns=frame.stamp_ns,
+            )
         from showroom_ros.scene.rectification import rectify
 
         return rectify(frame)
@@ -110,6 +125,11 @@ class SyntheticSequence:
     def stamp_ns(self, index: int) -> int:
         """Time of a frame in nanoseconds."""
         return FIRST_STAMP_NS + round(index * 1e9 / RATE_HZ)
+
+    def depth_camera_pose(self, index: int) -> tuple[Camera, NDArray[np.float64]]:
+        """The camera that measures depth and its ``T_world_camera`` [4, 4] at a frame; renders nothing."""
+        pose = self._pose(index)
+        return self.depth_camera, pose if self.registered else pose @ T_COLOR_DEPTH
 
     def render(self, index: int) -> Rendering:
         """Everything that is known of a frame: exact depth, normals, instances, layout, radiance."""
@@ -132,11 +152,12 @@ class SyntheticSequence:
         color = self.render(index)
         assert color.radiance is not None
         T_world_color = color.T_world_camera
-        depth = color if self.registered else self.renderer.render(self.depth_camera, T_world_color @ T_COLOR_DEPTH, shaded=False)
+        depth = color if self.registered else self.renderer.render(*self.depth_camera_pose(index), shaded=False)
         if self.noisy:
             generator = torch.Generator(self.renderer.device).manual_seed((self.seed << 20) + index % len(self))
-            flow = self._flow(index, color)
-            image = self.color_sensor.expose(color.radiance, self.room.exposure, index / RATE_HZ, flow, generator)
+            image = self.color_sensor.expose(
+                self._smeared(index, color), self.room.exposure, index / RATE_HZ, generator
+            )
             measured = self.depth_sensor.measure(depth.depth, depth.cosine, self.depth_camera.fx, generator)
         else:
             image, measured = develop(color.radiance * self.room.exposure), depth.depth
@@ -150,6 +171,17 @@ class SyntheticSequence:
             stamp_ns=self.stamp_ns(index),
         )
 
+    def frames(self, workers: int = 2) -> Iterator[SensorFrame]:
+        """All frames in order, the next ``workers`` being made in threads meanwhile."""
+        with ThreadPoolExecutor(workers) as pool:
+            waiting: deque[Future[SensorFrame]] = deque()
+            for index in range(len(self)):
+                waiting.append(pool.submit(self.frame, index))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
     @cached_property
     def mesh(self) -> Mesh:
         """The exact mesh of the room, coloured as the camera develops it, edges of at most 5 cm."""
@@ -160,24 +192,13 @@ class SyntheticSequence:
             raise IndexError(f"frame {index} of {self.name}, which has {len(self)}")
         return self.trajectory[index]
 
-    def _flow(self, index: int, rendering: Rendering) -> Tensor | None:
-        """Pixels every point of the image moves while the shutter is open, float32 [H, W, 2]."""
+    def _smeared(self, index: int, rendering: Rendering) -> Tensor:
+        """Radiance of a frame as it moves over the pixels while the shutter is open, float32 [H, W, 3]."""
+        assert rendering.radiance is not None
         if not self.color_sensor.exposure_s or len(self) < 2:
-            return None
+            return rendering.radiance
         index %= len(self)
         other = index + 1 if index + 1 < len(self) else index - 1
         motion = inverse(self._pose(other)) @ self._pose(index)
         share = self.color_sensor.exposure_s * RATE_HZ * (1 if other > index else -1)
-        return image_motion(rendering.depth, self.color_camera, motion) * share
-
-
-def image_motion(depth: Tensor, camera: Camera, T_next_now: NDArray[np.float64]) -> Tensor:
-    """Pixels each point moves from one camera pose to the next, float32 [H, W, 2]; 0 where depth is unknown."""
-    columns = torch.arange(camera.width, dtype=torch.float32, device=depth.device)
-    rows = torch.arange(camera.height, dtype=torch.float32, device=depth.device)[:, None]
-    transform = T_next_now.tolist()
-    x, y = (columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy
-    closeness = 1 / depth
-    moved = [row[0] * x + row[1] * y + row[2] + row[3] * closeness for row in transform[:3]]
-    flow = torch.stack([camera.fx * moved[0] / moved[2] + camera.cx - columns, camera.fy * moved[1] / moved[2] + camera.cy - rows], -1)
-    return flow.nan_to_num(0.0)
+        return self.renderer.smeared(rendering, motion, share)
