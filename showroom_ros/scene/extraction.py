@@ -154,21 +154,29 @@ def _slot_grid(neighbours, children, grid):  # type: ignore[no-untyped-def]
 def _gather(grid, tsdf, weight, min_units, field):  # type: ignore[no-untyped-def]
     """Distances int16 [35, 35, 35] (z, y, x) of the voxels -1 to 33 of a mesh block; 0 where unknown."""
     field[:] = 0
+    least = np.uint16(min_units << 2)
     for bz in range(6):
+        z0, z1 = (7, 8) if bz == 0 else ((0, 8) if bz < 5 else (0, 2))
         for by in range(6):
+            y0, y1 = (7, 8) if by == 0 else ((0, 8) if by < 5 else (0, 2))
             for bx in range(6):
-                slot = grid[bz, by, bx]
-                if slot < 0:
+                if grid[bz, by, bx] < 0:
                     continue
-                x0, x1 = (7, 8) if bx == 0 else ((0, 8) if bx < 5 else (0, 2))
-                y0, y1 = (7, 8) if by == 0 else ((0, 8) if by < 5 else (0, 2))
-                z0, z1 = (7, 8) if bz == 0 else ((0, 8) if bz < 5 else (0, 2))
+                distances, weights = tsdf[grid[bz, by, bx]], weight[grid[bz, by, bx]]
                 for z in range(z0, z1):
                     for y in range(y0, y1):
-                        for x in range(x0, x1):
-                            i = x + 8 * y + 64 * z
-                            known = np.int32(weight[slot, i]) >> 2 >= min_units
-                            field[8 * bz + z - 7, 8 * by + y - 7, 8 * bx + x - 7] = tsdf[slot, i] if known else 0
+                        row = field[8 * bz + z - 7, 8 * by + y - 7]
+                        start = np.uint32(8 * y + 64 * z)
+                        if 0 < bx < 5:
+                            target = np.uint32(8 * bx - 7)
+                            for x in range(np.uint32(8)):  # constant, so that it is vectorised
+                                known = weights[start + x] >= least
+                                row[target + x] = distances[start + x] if known else np.int16(0)
+                        elif bx == 0:
+                            row[0] = distances[start + np.uint32(7)] if weights[start + np.uint32(7)] >= least else 0
+                        else:
+                            row[33] = distances[start] if weights[start] >= least else 0
+                            row[34] = distances[start + np.uint32(1)] if weights[start + np.uint32(1)] >= least else 0
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -273,6 +281,7 @@ def _triangulate(  # type: ignore[no-untyped-def]
         _slot_grid(neighbours[n], children, grid)
         _gather(grid, tsdf, weight, min_units, field)
         _crossed_edges(negative[n], active[n], edges)
+        x0, y0, z0 = index[n, 0] * EDGE, index[n, 1] * EDGE, index[n, 2] * EDGE
         at = starts[0, n]
         for axis in range(3):
             for z in range(_ROWS):
@@ -283,11 +292,11 @@ def _triangulate(  # type: ignore[no-untyped-def]
                         x = _lowest(word)
                         word &= word - np.uint64(1)
                         _vertex(
-                            grid, field, weight, color, axis, x, y, z, index[n], voxel,
-                            vertices[at], colors[at], normals[at], provenance[at : at + 1], keys[at : at + 1],
+                            grid, field, weight, color, axis, x, y, z, x0, y0, z0, voxel,
+                            vertices, colors, normals, provenance, keys, at,
                         )  # fmt: skip
                         at += 1
-        _triangles(negative[n], active[n], edges, first, table, case_counts, triangles[starts[1, n] : starts[1, n + 1]])
+        _triangles(negative[n], active[n], edges, first, table, case_counts, triangles, starts[1, n])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -304,44 +313,48 @@ def _slope(field, z, y, x, dz, dy, dx):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _vertex(grid, field, weight, color, axis, x, y, z, index, voxel, position, rgb, normal, kind, key):  # type: ignore[no-untyped-def]
-    """Everything about the vertex on the edge from voxel (x, y, z) along ``axis``."""
+def _vertex(  # type: ignore[no-untyped-def]
+    grid, field, weight, color, axis, x, y, z, x0, y0, z0, voxel, position, rgb, normal, kind, key, at
+):
+    """Everything about vertex ``at``, on the edge from voxel (x, y, z) along ``axis``."""
     dx, dy, dz = np.int64(axis == 0), np.int64(axis == 1), np.int64(axis == 2)
-    a, b = np.int32(field[z + 1, y + 1, x + 1]), np.int32(field[z + 1 + dz, y + 1 + dy, x + 1 + dx])
+    i, j, k = x + 1, y + 1, z + 1
+    a, b = np.int32(field[k, j, i]), np.int32(field[k + dz, j + dy, i + dx])
     t = np.float64(a) / np.float64(a - b)
-    gx, gy, gz = index[0] * EDGE + x, index[1] * EDGE + y, index[2] * EDGE + z
-    position[0], position[1], position[2] = (gx + t * dx) * voxel, (gy + t * dy) * voxel, (gz + t * dz) * voxel
-    key[0] = (((gx + 2**19) & 0xFFFFF) << 42 | ((gy + 2**19) & 0xFFFFF) << 22 | ((gz + 2**19) & 0xFFFFF) << 2) | axis
+    gx, gy, gz = x0 + x, y0 + y, z0 + z
+    position[at, 0], position[at, 1], position[at, 2] = (
+        (gx + t * dx) * voxel,
+        (gy + t * dy) * voxel,
+        (gz + t * dz) * voxel,
+    )
+    key[at] = ((gx + 2**19) & 0xFFFFF) << 42 | ((gy + 2**19) & 0xFFFFF) << 22 | ((gz + 2**19) & 0xFFFFF) << 2 | axis
 
-    p, q, far = np.float32(1 - t), np.float32(t), (z + 1 + dz, y + 1 + dy, x + 1 + dx)
-    nx = p * _slope(field, z + 1, y + 1, x + 1, 0, 0, 1) + q * _slope(field, far[0], far[1], far[2], 0, 0, 1)
-    ny = p * _slope(field, z + 1, y + 1, x + 1, 0, 1, 0) + q * _slope(field, far[0], far[1], far[2], 0, 1, 0)
-    nz = p * _slope(field, z + 1, y + 1, x + 1, 1, 0, 0) + q * _slope(field, far[0], far[1], far[2], 1, 0, 0)
+    p, q = np.float32(1 - t), np.float32(t)
+    nx = p * _slope(field, k, j, i, 0, 0, 1) + q * _slope(field, k + dz, j + dy, i + dx, 0, 0, 1)
+    ny = p * _slope(field, k, j, i, 0, 1, 0) + q * _slope(field, k + dz, j + dy, i + dx, 0, 1, 0)
+    nz = p * _slope(field, k, j, i, 1, 0, 0) + q * _slope(field, k + dz, j + dy, i + dx, 1, 0, 0)
     length = np.sqrt(nx * nx + ny * ny + nz * nz)
-    if length > 0:
-        normal[0], normal[1], normal[2] = nx / length, ny / length, nz / length
-    else:
-        side = 1 if b > a else -1
-        normal[0], normal[1], normal[2] = side * dx, side * dy, side * dz
+    if length == 0:
+        side = np.float32(1 if b > a else -1)
+        nx, ny, nz, length = side * dx, side * dy, side * dz, np.float32(1)
+    normal[at, 0], normal[at, 1], normal[at, 2] = nx / length, ny / length, nz / length
 
     slot0, i0 = grid[(z >> 3) + 1, (y >> 3) + 1, (x >> 3) + 1], (x & 7) + 8 * (y & 7) + 64 * (z & 7)
     x, y, z = x + dx, y + dy, z + dz
     slot1, i1 = grid[(z >> 3) + 1, (y >> 3) + 1, (x >> 3) + 1], (x & 7) + 8 * (y & 7) + 64 * (z & 7)
-    kind[0] = max(weight[slot0, i0] & 3, weight[slot1, i1] & 3)
+    kind[at] = max(weight[slot0, i0] & 3, weight[slot1, i1] & 3)
     c0, c1 = np.int64(color[slot0, i0]), np.int64(color[slot1, i1])
-    if c0 & HAS_COLOR == 0:
-        c0 = c1
-    if c1 & HAS_COLOR == 0:
-        c1 = c0
+    c0 = c0 if c0 & HAS_COLOR else c1
+    c1 = c1 if c1 & HAS_COLOR else c0
     for channel in range(3):
         shift = 10 * channel
         mixed = p * np.float32(c0 >> shift & 1023) + q * np.float32(c1 >> shift & 1023)
-        rgb[channel] = np.uint8(min(mixed * np.float32(0.25) + np.float32(0.5), np.float32(255)))
+        rgb[at, channel] = np.uint8(min(mixed * np.float32(0.25) + np.float32(0.5), np.float32(255)))
 
 
 @numba.njit(cache=True, nogil=True)
-def _triangles(negative, active, edges, first, table, case_counts, out):  # type: ignore[no-untyped-def]
-    one, count = np.uint64(1), 0
+def _triangles(negative, active, edges, first, table, case_counts, out, at):  # type: ignore[no-untyped-def]
+    one = np.uint64(1)
     for z in range(EDGE):
         for y in range(EDGE):
             word = active[z, y]
@@ -356,5 +369,5 @@ def _triangles(negative, active, edges, first, table, case_counts, out):  # type
                         low = k << 1 if axis == 0 else (k & 1 | (k & 2) << 1 if axis == 1 else k)
                         ey, ez, ex = y + (low >> 1 & 1), z + (low >> 2), x + np.uint64(low & 1)
                         before = edges[axis, ez, ey] & ((one << ex) - one)
-                        out[count, corner] = first[axis, ez, ey] + _ones(before)
-                    count += 1
+                        out[at, corner] = first[axis, ez, ey] + _ones(before)
+                    at += 1
