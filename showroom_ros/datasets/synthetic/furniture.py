@@ -7,47 +7,17 @@ thinner than a depth camera can see.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import cos, sin
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
 
+from showroom_ros.datasets.synthetic.clutter import turned_vase
 from showroom_ros.datasets.synthetic.palette import Palette
-from showroom_ros.datasets.synthetic.solids import Surface, box, revolved, soft
+from showroom_ros.datasets.synthetic.piece import Light, Piece
+from showroom_ros.datasets.synthetic.solids import Surface, box, retextured, revolved, soft
 from showroom_ros.datasets.synthetic.textures import Material, poster
-
-
-@dataclass(frozen=True, eq=False)
-class Light:
-    """A lamp: ``position`` [3] in the piece's frame, ``power`` RGB and the radius of its source in metres."""
-
-    position: tuple[float, float, float]
-    power: tuple[float, float, float]
-    radius_m: float = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """A piece of furniture in its own frame.
-
-    Attributes:
-        category: what it is.
-        surfaces: its closed solids.
-        width, depth, height: the box it fits in, metres: x in +-width/2, y in [0, depth].
-        top_m: height at which small things may stand, or None.
-        light: the lamp in it, or None.
-    """
-
-    category: str
-    surfaces: list[Surface]
-    width: float
-    depth: float
-    height: float
-    top_m: float | None = None
-    light: Light | None = None
 
 
 def _legs(width: float, depth: float, height: float, thick: float, material: Material) -> list[Surface]:
@@ -107,7 +77,9 @@ def seating(rng: Generator, palette: Palette, seats: int) -> Piece:
         surfaces += soft((x, 0.20 + (depth - 0.22) / 2, 0.345), (half, (depth - 0.22) / 2, 0.085), cloth, 0.3, 28)
         surfaces += soft((x, 0.27, 0.62), (half - 0.01, 0.10, 0.22), cloth, 0.4, 24)
         if rng.random() < 0.7:
-            surfaces += soft((x + rng.uniform(-0.06, 0.06), 0.44, seat + 0.17), (0.19, 0.075, 0.17), palette.pillow, 0.6)
+            surfaces += soft(
+                (x + rng.uniform(-0.06, 0.06), 0.44, seat + 0.17), (0.19, 0.075, 0.17), palette.pillow, 0.6
+            )
     return Piece("sofa" if seats > 1 else "armchair", surfaces, width, depth, 0.84)
 
 
@@ -121,13 +93,17 @@ def armchair(rng: Generator, palette: Palette) -> Piece:
     return seating(rng, palette, 1)
 
 
-def _books(rng: Generator, palette: Palette, x0: float, x1: float, front: float, z: float, room: float) -> list[Surface]:
+def _books(
+    rng: Generator, palette: Palette, x0: float, x1: float, front: float, z: float, room: float
+) -> list[Surface]:
     surfaces, x = [], x0 + 0.01
     while x < x1 - 0.06:
         thick, tall, deep = rng.uniform(0.025, 0.05), rng.uniform(0.65, 0.92) * room, rng.uniform(0.16, 0.20)
         part = box((x, front - deep, z), (x + thick, front, z + tall), palette.books, upright=True)
         column = int(rng.integers(16)) * 0.04
-        surfaces += [_textured(s, column + 0.02 * (s.uv[:, :1] > s.uv[:, :1].mean()), s.uv[:, 1:] / tall * 0.25) for s in part]
+        for side in part:
+            half = 0.02 * (side.uv[:, :1] > side.uv[:, :1].mean())
+            surfaces.append(retextured(side, column + half, side.uv[:, 1:] / tall * 0.25))
         x += thick + 0.001
         if rng.random() < 0.06:
             x += rng.uniform(0.08, 0.2)
@@ -154,8 +130,8 @@ def bookcase(rng: Generator, palette: Palette) -> Piece:
         stop = rng.uniform(-0.1, inner)
         surfaces += _books(rng, palette, -inner, stop, depth - 0.04, z + board, pitch - board)
         if inner - stop > 0.22:
-            x = (stop + inner) / 2
-            surfaces += _vase((x, 0.17, z + board), rng.uniform(0.05, 0.07), rng.uniform(0.14, 0.22), palette.ceramic)
+            radius, tall = rng.uniform(0.05, 0.07), rng.uniform(0.14, 0.22)
+            surfaces += turned_vase(((stop + inner) / 2, 0.17, z + board), radius, tall, palette.ceramic)
     return Piece("bookcase", surfaces, width, depth, height + board, top_m=None)
 
 
@@ -175,7 +151,8 @@ def cabinet(rng: Generator, palette: Palette, width: float, depth: float, height
             surfaces += box((x + 0.008, inside, z + 0.008), (x + w - 0.008, depth, z + h - 0.008), front)
             knob_x = x + w / 2 if rows > 1 else x + (w - 0.06 if column % 2 == 0 else 0.06)
             surfaces += soft((knob_x, depth + 0.012, z + h * 0.55), (0.025, 0.018, 0.025), palette.metal, 1.0, 12)
-    return Piece(name, surfaces, width + 0.02, depth + 0.03, height, top_m=height)
+    top = height if height < 1.4 else None
+    return Piece(name, surfaces, width + 0.02, depth + 0.03, height, top_m=top)
 
 
 def dresser(rng: Generator, palette: Palette) -> Piece:
@@ -209,7 +186,9 @@ def bed(rng: Generator, palette: Palette) -> Piece:
     width, length = rng.choice([1.2, 1.4, 1.6]), 2.05
     surfaces = box((-width / 2, 0, 0), (width / 2, 0.06, rng.uniform(0.9, 1.1)), palette.wood)
     surfaces += box((-width / 2, 0.06, 0.0), (width / 2, length, 0.28), palette.wood)
-    surfaces += soft((0, 0.06 + (length - 0.06) / 2, 0.36), (width / 2 - 0.02, (length - 0.08) / 2, 0.13), palette.linen, 0.2, 40)
+    surfaces += soft(
+        (0, 0.06 + (length - 0.06) / 2, 0.36), (width / 2 - 0.02, (length - 0.08) / 2, 0.13), palette.linen, 0.2, 40
+    )
     surfaces += soft((0, 1.30, 0.40), (width / 2 + 0.02, 0.72, 0.13), palette.upholstery, 0.25, 40)
     for i in range(2):
         x = (i - 0.5) * width * 0.46
@@ -235,11 +214,6 @@ def floor_lamp(rng: Generator, palette: Palette) -> Piece:
     surfaces = revolved([(0.15, 0), (0.15, 0.03), (0.025, 0.045), (0.025, tall)], (0, 0.2, 0), palette.metal, 20)
     surfaces += revolved([(0.20, tall - 0.12), (0.14, tall + 0.16)], (0, 0.2, 0), palette.shade, 24)
     return Piece("floor lamp", surfaces, 0.4, 0.4, tall + 0.16, light=Light((0, 0.2, tall), (2.0, 1.5, 0.95), 0.25))
-
-
-def _vase(center: tuple[float, float, float], radius: float, tall: float, material: Material) -> list[Surface]:
-    shape = ((0.6, 0), (1.0, 0.35), (0.95, 0.6), (0.45, 0.85), (0.55, 1.0))
-    return revolved([(r * radius, z * tall) for r, z in shape], center, material, 18)
 
 
 def plant(rng: Generator, palette: Palette) -> Piece:
@@ -274,51 +248,5 @@ def rug(rng: Generator, palette: Palette) -> Piece:
     return Piece("rug", box((-width / 2, 0, 0), (width / 2, depth, 0.012), palette.rug), width, depth, 0.012)
 
 
-def vase(rng: Generator, palette: Palette) -> Piece:
-    """A vase for a table."""
-    radius, tall = rng.uniform(0.06, 0.09), rng.uniform(0.18, 0.30)
-    return Piece("vase", _vase((0, radius, 0), radius, tall, palette.ceramic), 2 * radius, 2 * radius, tall)
-
-
-def book_stack(rng: Generator, palette: Palette) -> Piece:
-    """Books lying on each other."""
-    surfaces, z = [], 0.0
-    for _ in range(int(rng.integers(2, 5))):
-        thick, w, d = rng.uniform(0.025, 0.045), rng.uniform(0.22, 0.28), rng.uniform(0.16, 0.20)
-        column = int(rng.integers(16)) * 0.04 + 0.02
-        part = box((-w / 2, 0.1 - d / 2, z), (w / 2, 0.1 + d / 2, z + thick), palette.books)
-        surfaces += [_textured(s, column, s.uv[:, 1:] * 0.5) for s in part]
-        z += thick
-    return Piece("books", surfaces, 0.28, 0.20, z)
-
-
-def table_lamp(rng: Generator, palette: Palette) -> Piece:
-    """A small lamp with a round foot."""
-    del rng
-    surfaces = revolved([(0.05, 0), (0.085, 0.08), (0.05, 0.16), (0.025, 0.2), (0.025, 0.3)], (0, 0.14, 0), palette.ceramic, 16)
-    surfaces += revolved([(0.14, 0.26), (0.09, 0.44)], (0, 0.14, 0), palette.shade, 20)
-    return Piece("table lamp", surfaces, 0.28, 0.28, 0.44, light=Light((0, 0.14, 0.35), (1.0, 0.75, 0.45), 0.15))
-
-
-def bowl(rng: Generator, palette: Palette) -> Piece:
-    """A fruit bowl."""
-    surfaces = revolved([(0.06, 0), (0.14, 0.08), (0.11, 0.08), (0.05, 0.035)], (0, 0.15, 0), palette.trim, 18)
-    for i in range(4):
-        center = (0.05 * cos(i * 1.7), 0.15 + 0.05 * sin(i * 1.7), 0.08 + 0.01 * (i % 2))
-        surfaces += soft(center, (0.042, 0.042, 0.042), palette.ceramic if i % 2 else palette.leaves, 1.0, 12)
-    del rng
-    return Piece("bowl", surfaces, 0.30, 0.30, 0.13)
-
-
-CLUTTER: tuple[Callable[[Generator, Palette], Piece], ...] = (vase, book_stack, table_lamp, bowl)
-"""Small things that stand on others."""
-
-
 def _shifted(surface: Surface, x: float, y: float, z: float) -> Surface:
-    return replace(surface, vertices=surface.vertices + (x, y, z))
-
-
-def _textured(surface: Surface, u: ArrayLike, v: ArrayLike) -> Surface:
-    uv = np.empty_like(surface.uv)
-    uv[:, :1], uv[:, 1:] = u, v
-    return replace(surface, uv=uv)
+    return replace(surface, vertices=surface.vertices + np.array([x, y, z]))

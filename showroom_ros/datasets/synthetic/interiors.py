@@ -8,9 +8,10 @@ import numpy as np
 from numpy.random import Generator
 
 from showroom_ros.datasets.synthetic import furniture
-from showroom_ros.datasets.synthetic.furniture import Piece
+from showroom_ros.datasets.synthetic.clutter import CLUTTER
 from showroom_ros.datasets.synthetic.layout import Arrangement, FloorPlan, Placed
 from showroom_ros.datasets.synthetic.palette import Palette
+from showroom_ros.datasets.synthetic.piece import Piece
 
 KINDS = ("living room", "bedroom", "study")
 
@@ -21,13 +22,15 @@ def furnish(rng: Generator, plan: FloorPlan, palette: Palette, kind: str) -> lis
     {"living room": _living_room, "bedroom": _bedroom, "study": _study}[kind](rng, arrangement, palette)
     arrangement.against_wall(rng, furniture.plant(rng, palette), corner=True)
     for _ in range(7):
-        make = furniture.CLUTTER[int(rng.integers(len(furniture.CLUTTER)))]
+        make = CLUTTER[int(rng.integers(len(CLUTTER)))]
         arrangement.on_top(rng, make(rng, palette))
     _pictures(rng, arrangement, palette)
     return arrangement.placed
 
 
-def _at_walls(rng: Generator, arrangement: Arrangement, palette: Palette, *makers: Callable[..., Piece]) -> list[Placed]:
+def _at_walls(
+    rng: Generator, arrangement: Arrangement, palette: Palette, *makers: Callable[..., Piece]
+) -> list[Placed]:
     placed = (arrangement.against_wall(rng, make(rng, palette)) for make in makers)
     return [p for p in placed if p is not None]
 
@@ -38,7 +41,15 @@ def _living_room(rng: Generator, arrangement: Arrangement, palette: Palette) -> 
         arrangement.facing(furniture.coffee_table(rng, palette), sofa, 0.38)
         arrangement.facing(furniture.rug(rng, palette), sofa, -0.25)
         arrangement.beside(furniture.floor_lamp(rng, palette), sofa)
-    _at_walls(rng, arrangement, palette, furniture.bookcase, furniture.sideboard_with_tv, furniture.armchair, furniture.dresser)
+    _at_walls(
+        rng,
+        arrangement,
+        palette,
+        furniture.bookcase,
+        furniture.sideboard_with_tv,
+        furniture.armchair,
+        furniture.dresser,
+    )
     tables = _at_walls(rng, arrangement, palette, furniture.dining_table)
     for table in tables:
         arrangement.facing(furniture.chair(rng, palette), table, 0.04)

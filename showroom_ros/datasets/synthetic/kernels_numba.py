@@ -11,6 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+NEAR_M = 1e-3  # as in ``raster``
+NEAREST_INVERSE = 1 / NEAR_M
+
 
 @njit(cache=True, nogil=True)
 def transform_vertices(vertices, rotation, translation, camera):  # type: ignore[no-untyped-def]
@@ -22,7 +25,7 @@ def transform_vertices(vertices, rotation, translation, camera):  # type: ignore
         for k in range(3):  # the transposed rotation: world to camera
             points[i, k] = rotation[0, k] * x + rotation[1, k] * y + rotation[2, k] * z
         depth = points[i, 2]
-        if depth > 1e-3:
+        if depth > NEAR_M:
             pixels[i, 0] = camera[0] * points[i, 0] / depth + camera[2]
             pixels[i, 1] = camera[1] * points[i, 1] / depth + camera[3]
         else:
@@ -49,13 +52,13 @@ def rasterize_rows(points, pixels, triangles, camera, first_row, end_row, invers
     top, bottom = (first_row - 0.5 - cy) / fy, (end_row - 0.5 - cy) / fy
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if points[a, 2] < 1e-3 and points[b, 2] < 1e-3 and points[c, 2] < 1e-3:
+        if points[a, 2] < NEAR_M and points[b, 2] < NEAR_M and points[c, 2] < NEAR_M:
             continue
         low_u = min(pixels[a, 0], min(pixels[b, 0], pixels[c, 0]))
         high_u = max(pixels[a, 0], max(pixels[b, 0], pixels[c, 0]))
         low_v = min(pixels[a, 1], min(pixels[b, 1], pixels[c, 1]))
         high_v = max(pixels[a, 1], max(pixels[b, 1], pixels[c, 1]))
-        if points[a, 2] < 1e-3 or points[b, 2] < 1e-3 or points[c, 2] < 1e-3:  # reaches behind the camera
+        if points[a, 2] < NEAR_M or points[b, 2] < NEAR_M or points[c, 2] < NEAR_M:  # reaches behind the camera
             if _beyond(points, a, b, c, 0, left, right) or _beyond(points, a, b, c, 1, top, bottom):
                 continue
             low_u, high_u, low_v, high_v = 0.0, width - 1.0, first_row + 0.0, end_row - 1.0
@@ -85,7 +88,7 @@ def rasterize_rows(points, pixels, triangles, camera, first_row, end_row, invers
             e2 = ex2 * x0 + ey2 * y + ez2
             near = (nx * x0 + ny * y + nz) / offset
             for u in range(first_u, last_u + 1):
-                if e0 <= 0 and e1 <= 0 and e2 <= 0 and near > inverse_depth[v, u]:
+                if e0 <= 0 and e1 <= 0 and e2 <= 0 and inverse_depth[v, u] < near < NEAREST_INVERSE:
                     inverse_depth[v, u] = near
                     index[v, u] = t
                 e0 += du0
@@ -96,7 +99,20 @@ def rasterize_rows(points, pixels, triangles, camera, first_row, end_row, invers
 
 @njit(cache=True, nogil=True, fastmath=True)
 def shade_rows(  # type: ignore[no-untyped-def]
-    points, triangles, camera, index, uv, light, material, texels_per_m, pyramid, level_start, level_size, first_row, end_row, radiance
+    points,
+    triangles,
+    camera,
+    index,
+    uv,
+    light,
+    material,
+    texels_per_m,
+    pyramid,
+    level_start,
+    level_size,
+    first_row,
+    end_row,
+    radiance,
 ):
     """Fills rows of ``radiance`` float32 [H, W, 3]: filtered texture times interpolated light."""
     levels = len(level_size)
@@ -137,7 +153,9 @@ def shade_rows(  # type: ignore[no-untyped-def]
                 if share <= 0:
                     continue
                 size = level_size[lower + step]
-                _add_texel(albedo, share / 65025.0, s, r, pyramid, level_start[lower + step] + material[t] * size * size, size)
+                _add_texel(
+                    albedo, share / 65025.0, s, r, pyramid, level_start[lower + step] + material[t] * size * size, size
+                )
             for k in range(3):
                 radiance[v, u, k] = albedo[k] * (w0 * light[a, k] + w1 * light[b, k] + w2 * light[c, k])
 
@@ -179,3 +197,42 @@ def march_rays(occupied, shape, start, step, count, escape_steps, hit):  # type:
             y += step[n, 1]
             z += step[n, 2]
             k += 1
+
+
+@njit(cache=True, nogil=True)
+def smear_rows(image, inverse_depth, camera, motion, share, count, first_row, end_row, result):  # type: ignore[no-untyped-def]
+    """``sensor.smeared`` along ``sequence.image_motion`` times ``share``, in one pass; float32 [H, W, 3]."""
+    height, width = image.shape[0], image.shape[1]
+    fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
+    for v in range(first_row, end_row):
+        y = (v - cy) / fy
+        for u in range(width):
+            x, near = (u - cx) / fx, inverse_depth[v, u]
+            mx = motion[0, 0] * x + motion[0, 1] * y + motion[0, 2] + motion[0, 3] * near
+            my = motion[1, 0] * x + motion[1, 1] * y + motion[1, 2] + motion[1, 3] * near
+            mz = motion[2, 0] * x + motion[2, 1] * y + motion[2, 2] + motion[2, 3] * near
+            du, dv = (fx * mx / mz + cx - u) * share, (fy * my / mz + cy - v) * share
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            for k in range(count):
+                at = (k + 0.5) / count - 0.5
+                i = min(max(int(np.floor(u + at * du + 0.5)), 0), width - 1)
+                j = min(max(int(np.floor(v + at * dv + 0.5)), 0), height - 1)
+                red += image[j, i, 0]
+                green += image[j, i, 1]
+                blue += image[j, i, 2]
+            result[v, u, 0] = red / count
+            result[v, u, 1] = green / count
+            result[v, u, 2] = blue / count
+
+
+@njit(cache=True, nogil=True)
+def cosine_rows(index, normals, camera, result):  # type: ignore[no-untyped-def]
+    """Cosine between the camera-frame normal of each pixel's triangle and its ray; NaN without triangle."""
+    for v in range(index.shape[0]):
+        y = (v - camera[3]) / camera[1]
+        for u in range(index.shape[1]):
+            x, t = (u - camera[2]) / camera[0], index[v, u]
+            if t < 0:
+                result[v, u] = np.nan
+            else:
+                result[v, u] = abs(normals[t, 0] * x + normals[t, 1] * y + normals[t, 2]) / np.sqrt(x * x + y * y + 1)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from showroom_ros.datasets.synthetic.furniture import Piece
+from showroom_ros.datasets.synthetic.piece import Piece
 
 Array = NDArray[np.float64]
 
@@ -121,7 +121,11 @@ class Arrangement:
         gap = WALL_GAP_M if height_m == 0 else 0.0
         start, direction, normal, _ = self.plan.wall(wall)
         foot = start + direction * along_m + normal * gap
-        return self._add(piece, foot, normal, height_m) if self._clear_of_openings(piece, wall, along_m, height_m) else None
+        return (
+            self._add(piece, foot, normal, height_m)
+            if self._clear_of_openings(piece, wall, along_m, height_m)
+            else None
+        )
 
     def facing(self, piece: Piece, other: Placed, distance_m: float, aside_m: float = 0.0) -> Placed | None:
         """Puts a piece before another one, turned towards it."""
@@ -159,7 +163,9 @@ class Arrangement:
                 continue
             local = np.array([rng.uniform(-slack_x, slack_x), rng.uniform(0.03, 0.03 + slack_y)])
             foot = base.pose[:2, 3] + base.pose[:2, :2] @ local
-            if (placed := self._add(piece, foot, base.pose[:2, 1], base.low_m + (base.piece.top_m or 0), on=base)) is not None:
+            if (
+                placed := self._add(piece, foot, base.pose[:2, 1], base.low_m + (base.piece.top_m or 0), on=base)
+            ) is not None:
                 return placed
         return None
 

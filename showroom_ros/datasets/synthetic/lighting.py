@@ -26,7 +26,18 @@ _STEP = 0.8
 _ESCAPE_STEPS = 3
 """A ray that starts inside occupied voxels (thin things fill theirs on both sides) may leave them first."""
 _CHUNK = 400_000
-_BARYCENTRICS = ((1, 1, 1), (4, 1, 1), (1, 4, 1), (1, 1, 4), (8, 1, 1), (1, 8, 1), (1, 1, 8), (1, 5, 5), (5, 1, 5), (5, 5, 1))
+_BARYCENTRICS = (
+    (1, 1, 1),
+    (4, 1, 1),
+    (1, 4, 1),
+    (1, 1, 4),
+    (8, 1, 1),
+    (1, 8, 1),
+    (1, 1, 8),
+    (1, 5, 5),
+    (5, 1, 5),
+    (5, 5, 1),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +146,9 @@ class OccupancyGrid:
             met = occupied & ~escaping
             hit[active[met]] = flat[met].long()
             alive &= ~met
-            active, position, step, count, escaping = (x[alive] for x in (active, position + step, step, count, escaping))
+            active, position, step, count, escaping = (
+                x[alive] for x in (active, position + step, step, count, escaping)
+            )
             k += 1
         return hit
 

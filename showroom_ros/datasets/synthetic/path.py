@@ -7,6 +7,7 @@ a short tour joins them; smoothing and band-limited jitter make a hand out of it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -109,7 +110,9 @@ def _candidates(room: Room, space: WalkableSpace, settings: PathSettings) -> _Vi
     return _Views(places, np.array(place), np.array(yaw_of), np.array(pitch_of), np.array(sees))
 
 
-def _in_frame(direction: Array, yaw: float, pitch: float, half_width: float = 0.5, half_height: float = 0.38) -> NDArray[np.bool_]:
+def _in_frame(
+    direction: Array, yaw: float, pitch: float, half_width: float = 0.5, half_height: float = 0.38
+) -> NDArray[np.bool_]:
     right, down, forward = rotation_of(np.array(yaw), np.array(pitch), np.array(0.0)).T
     z = direction @ forward
     return (z > 0.1) & (np.abs(direction @ right) < half_width * z) & (np.abs(direction @ down) < half_height * z)
@@ -148,7 +151,7 @@ def _fitting_tour(chosen: list[int], seconds: Array, budget_s: float) -> list[in
 
 
 def _tour_seconds(order: list[int], seconds: Array) -> float:
-    return float(sum(seconds[a, b] for a, b in zip(order, order[1:])))
+    return float(sum(seconds[a, b] for a, b in pairwise(order)))
 
 
 def _tour(views: list[int], seconds: Array) -> list[int]:
@@ -174,14 +177,14 @@ def _walk(
 ) -> tuple[Array, Array, Array]:
     """Position [N, 2], yaw and pitch [N] before smoothing, ``duration_s`` long, with a rest at both ends."""
     frames = round(settings.duration_s * RATE_HZ)
-    legs = np.array([seconds[a, b] for a, b in zip(order, order[1:])])
+    legs = np.array([seconds[a, b] for a, b in pairwise(order)])
     stops = 0.5 + np.concatenate([[0], np.cumsum(legs)]) * max(1.0, (settings.duration_s - 1.0) / max(legs.sum(), 1e-9))
     yaw = np.unwrap(views.yaw[order])
     time = np.arange(frames) / RATE_HZ
     leg = np.clip(np.searchsorted(stops, time, side="right") - 1, 0, len(legs) - 1)
     share = np.clip((time - stops[leg]) / (stops[leg + 1] - stops[leg]), 0, 1)
     position = np.empty((frames, 2))
-    for number, (a, b) in enumerate(zip(order, order[1:])):
+    for number, (a, b) in enumerate(pairwise(order)):
         start, end = views.places[views.place[a]], views.places[views.place[b]]
         way = space.way(ways[views.place[a]][1], start, end)
         along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1))])
@@ -192,7 +195,9 @@ def _walk(
     return position, yaw[leg] + share * (yaw[leg + 1] - yaw[leg]), pitch[leg] + share * (pitch[leg + 1] - pitch[leg])
 
 
-def _shaken(rng: Generator, space: WalkableSpace, position: Array, yaw: Array, pitch: Array, settings: PathSettings) -> Array:
+def _shaken(
+    rng: Generator, space: WalkableSpace, position: Array, yaw: Array, pitch: Array, settings: PathSettings
+) -> Array:
     frames = len(yaw)
     time = np.arange(frames) / RATE_HZ
     position, yaw, pitch = smoothed(position, 0.35), smoothed(yaw, 0.30), smoothed(pitch, 0.30)
@@ -220,7 +225,11 @@ def _kept_clear(space: WalkableSpace, position: Array, clearance_m: float) -> Ar
         if (short <= 0).all():
             break
         slope = np.stack(
-            [space.clearance(position + d) - space.clearance(position - d) for d in (np.array([h, 0]), np.array([0, h]))], -1
+            [
+                space.clearance(position + d) - space.clearance(position - d)
+                for d in (np.array([h, 0]), np.array([0, h]))
+            ],
+            -1,
         )
         slope /= np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
         position = smoothed(position + np.maximum(short, 0)[:, None] * slope, 0.06)

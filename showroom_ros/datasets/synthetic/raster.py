@@ -40,7 +40,9 @@ def cast_rays(points: Tensor, triangles: Tensor, camera: Camera) -> tuple[Tensor
     return _planar_depth(index, normals, offsets, camera), index
 
 
-def cast_rays_reference(points: Tensor, triangles: Tensor, camera: Camera, rays_per_step: int = 256) -> tuple[Tensor, Tensor]:
+def cast_rays_reference(
+    points: Tensor, triangles: Tensor, camera: Camera, rays_per_step: int = 256
+) -> tuple[Tensor, Tensor]:
     """The obvious, slow ``cast_rays``: every ray against every triangle (Moeller and Trumbore, 1997)."""
     a, b, c = points.double()[triangles].unbind(1)
     edge1, edge2 = b - a, c - a
@@ -103,7 +105,14 @@ def _chunks(kept: Tensor, area: Tensor) -> list[Tensor]:
 
 
 def _splat(
-    number: Tensor, corners: Tensor, normals: Tensor, offsets: Tensor, boxes: Tensor, extent: Tensor, camera: Camera, buffer: Tensor
+    number: Tensor,
+    corners: Tensor,
+    normals: Tensor,
+    offsets: Tensor,
+    boxes: Tensor,
+    extent: Tensor,
+    camera: Camera,
+    buffer: Tensor,
 ) -> None:
     """Lowers ``buffer`` int64 [H * W] to (bits of the float32 depth) << 32 | triangle where it is nearer."""
     area = extent[:, 0] * extent[:, 1]

@@ -6,9 +6,11 @@ rasteriser (``kernels_numba``) does the same several times faster.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch import Tensor
 from showroom_ros.datasets.synthetic.backends import checked_device, numba_kernels
 from showroom_ros.datasets.synthetic.raster import camera_tensor, cast_rays
 from showroom_ros.datasets.synthetic.room import Room
+from showroom_ros.datasets.synthetic.sensor import image_motion, smear_samples, smeared
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import checked_pose
@@ -35,6 +38,8 @@ class Rendering:
         depth: float32 [H, W], planar depth in metres, NaN where no surface is met.
         triangle: int32 [H, W], index into the room's triangles, -1 where none.
         radiance: float32 [H, W, 3], linear RGB; or None where only geometry was asked for.
+        room, camera, T_world_camera: what was rendered, with what and from where.
+        kernels: compiled loops to use, or None for torch.
     """
 
     depth: Tensor
@@ -43,6 +48,7 @@ class Rendering:
     room: Room
     camera: Camera
     T_world_camera: NDArray[np.float64]
+    kernels: ModuleType | None = None
 
     @cached_property
     def normals(self) -> Tensor:
@@ -54,6 +60,11 @@ class Rendering:
     @cached_property
     def cosine(self) -> Tensor:
         """Cosine of the angle between the surface's normal and the ray, float32 [H, W]; NaN without surface."""
+        if self.kernels is not None:
+            cosine = torch.empty_like(self.depth)
+            normals = self._face_normals_camera().numpy()
+            self.kernels.cosine_rows(self.triangle.numpy(), normals, _intrinsics(self.camera), cosine.numpy())
+            return cosine
         x, y = (axis.float() for axis in camera_tensor(self.camera, self.depth.device))
         normal = self._face_normals_camera()[self.triangle.clamp(min=0).long()]
         along = normal[..., 0] * x + normal[..., 1] * y[:, None] + normal[..., 2]
@@ -115,13 +126,33 @@ class Renderer:
             depth, triangle, radiance = self._render_numba(self._numba, camera, pose, shaded)
         else:
             depth, triangle, radiance = self._render_torch(camera, pose, shaded)
-        return Rendering(depth, triangle, radiance, self.room, camera, pose)
+        return Rendering(depth, triangle, radiance, self.room, camera, pose, self._numba)
+
+    def smeared(self, rendering: Rendering, T_next_now: NDArray[np.float64], share: float) -> Tensor:
+        """Radiance smeared by ``share`` of the motion to the next camera pose, float32 [H, W, 3]."""
+        assert rendering.radiance is not None
+        camera = rendering.camera
+        every = 8  # the longest motion is found on every 8th pixel
+        coarse = replace(camera, width=-(-camera.width // every), height=-(-camera.height // every))
+        coarse = replace(coarse, fx=camera.fx / every, fy=camera.fy / every, cx=camera.cx / every, cy=camera.cy / every)
+        flow = image_motion(rendering.depth[::every, ::every], coarse, T_next_now) * (share * every)
+        count = smear_samples(float(flow.norm(dim=-1).amax()))
+        if count == 1:
+            return rendering.radiance
+        if self._numba is None:
+            return smeared(rendering.radiance, image_motion(rendering.depth, camera, T_next_now) * share, count)
+        result = torch.empty_like(rendering.radiance)
+        near = rendering.depth.reciprocal().nan_to_num(0.0).numpy()
+        arrays = (rendering.radiance.numpy(), near, _intrinsics(camera), np.ascontiguousarray(T_next_now, np.float64))
+        smear = self._numba.smear_rows
+        self._in_bands(camera.height, lambda first, end: smear(*arrays, share, count, first, end, result.numpy()))
+        return result
 
     def _render_numba(
         self, kernels: ModuleType, camera: Camera, pose: NDArray[np.float64], shaded: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         room = self.room
-        intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        intrinsics = _intrinsics(camera)
         rotation, translation = np.ascontiguousarray(pose[:3, :3]), np.ascontiguousarray(pose[:3, 3])
         points, pixels = kernels.transform_vertices(room.vertices, rotation, translation, intrinsics)
         near = np.zeros((camera.height, camera.width), np.float32)
@@ -135,15 +166,25 @@ class Renderer:
                 surface = (room.uv, room.light, room.material)
                 kernels.shade_rows(points, room.triangles, intrinsics, index, *surface, *textures, first, end, radiance)
 
-        edges = np.linspace(0, camera.height, _BANDS + 1).astype(int).tolist()
-        assert self._pool is not None
-        for job in [self._pool.submit(fill, first, end) for first, end in zip(edges, edges[1:])]:
-            job.result()
+        self._in_bands(camera.height, fill)
         with np.errstate(divide="ignore"):
             depth = np.where(index >= 0, 1 / near, np.float32(np.nan))
-        return torch.from_numpy(depth), torch.from_numpy(index), None if radiance is None else torch.from_numpy(radiance)
+        return (
+            torch.from_numpy(depth),
+            torch.from_numpy(index),
+            None if radiance is None else torch.from_numpy(radiance),
+        )
 
-    def _render_torch(self, camera: Camera, pose: NDArray[np.float64], shaded: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _in_bands(self, height: int, job: Callable[[int, int], None]) -> None:
+        """Runs ``job(first_row, end_row)`` for bands of rows in threads."""
+        assert self._pool is not None
+        edges = np.linspace(0, height, _BANDS + 1).astype(int).tolist()
+        for running in [self._pool.submit(job, first, end) for first, end in pairwise(edges)]:
+            running.result()
+
+    def _render_torch(
+        self, camera: Camera, pose: NDArray[np.float64], shaded: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         assert self._tables is not None
         transform = torch.as_tensor(pose, device=self.device)
         points = (self._tables["vertices"] - transform[:3, 3]) @ transform[:3, :3]
@@ -203,6 +244,10 @@ class Renderer:
             "level_size": self._level_size,
         }
         return {name: torch.as_tensor(table, device=self.device) for name, table in tables.items()}
+
+
+def _intrinsics(camera: Camera) -> NDArray[np.float64]:
+    return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
 
 
 def _texture_pyramid(room: Room) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:

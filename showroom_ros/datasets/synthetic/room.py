@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from showroom_ros.datasets.synthetic.furniture import Light
 from showroom_ros.datasets.synthetic.interiors import KINDS, furnish
 from showroom_ros.datasets.synthetic.layout import FloorPlan, Placed, make_plan
 from showroom_ros.datasets.synthetic.lighting import AreaLight, baked_light
 from showroom_ros.datasets.synthetic.palette import Palette, make_palette
+from showroom_ros.datasets.synthetic.piece import Light
 from showroom_ros.datasets.synthetic.shell import build_shell
 from showroom_ros.datasets.synthetic.solids import Surface
 from showroom_ros.datasets.synthetic.textures import Material
@@ -161,5 +161,3 @@ def _joined(instances: list[Instance], plan: FloorPlan, furniture: list[Placed],
         exposure=1.0,
         seed=seed,
     )
-
-

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from showroom_ros.errors import InputError
+from showroom_ros.geometry.camera import Camera
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,10 @@ class DepthSensor:
             generator: source of randomness, on the device of ``depth``.
         """
         lost = self._lost(depth, cosine, fx, generator)
-        rows, columns = _frayed(depth.shape, self.lateral_px, depth.device, generator)
-        z, incidence, lost = depth[rows, columns], cosine[rows, columns], lost[rows, columns]
-        if self.axial:
-            z = z + axial_sigma_m(z, incidence) * _coarse_normal(z, generator)
+        sigma = axial_sigma_m(depth, cosine) if self.axial else torch.zeros_like(depth)
+        source = _frayed(depth.shape, self.lateral_px, depth.device, generator)
+        z, sigma, lost = (plane.take(source) for plane in (depth, sigma, lost))
+        z = z + sigma * _coarse_normal(z, generator)
         if self.disparity_step_px and self.baseline_m:
             unit = fx * self.baseline_m / self.disparity_step_px
             z = unit / torch.round(unit / z.clamp(min=1e-3)).clamp(min=1)
@@ -132,67 +135,80 @@ class ColorSensor:
         if not 0 <= self.lens_blur <= 1 / 3:
             raise InputError(f"colour sensor lens_blur is {self.lens_blur}, expected 0 to 0.33")
 
-    def expose(self, radiance: Tensor, exposure: float, time_s: float, flow: Tensor | None, generator: Generator) -> Tensor:
+    def expose(self, radiance: Tensor, exposure: float, time_s: float, generator: Generator) -> Tensor:
         """The image, uint8 [H, W, 3].
 
         Args:
-            radiance: float32 [H, W, 3], linear.
+            radiance: float32 [H, W, 3], linear, smeared by the motion already.
             exposure: factor that brings it to mid-tone.
             time_s: time in the recording, for the drift.
-            flow: float32 [H, W, 2], pixels each point moves during ``exposure_s``; None = still.
             generator: source of randomness, on the device of ``radiance``.
         """
-        linear = radiance if flow is None else smeared(radiance, flow)
-        if self.lens_blur:
-            linear = _blurred(linear, self.lens_blur)
+        linear = _blurred(radiance, self.lens_blur) if self.lens_blur else radiance
         drift = torch.sin(torch.tensor([0.71 * time_s, 0.43 * time_s + 1.0])).tolist()
         gain = exposure * (1 + self.exposure_drift * drift[0])
         warm = self.white_balance_drift * drift[1]
         linear = linear * torch.tensor([gain * (1 + warm), gain, gain * (1 - warm)], device=linear.device)
         noise = torch.empty_like(linear).normal_(generator=generator)
-        linear = linear + noise * (self.read_noise**2 + self.shot_noise**2 * linear.clamp(min=0)).sqrt()
-        return develop(linear)
+        deviation = (linear * self.shot_noise**2).add_(self.read_noise**2).sqrt_()
+        return develop(noise.mul_(deviation).add_(linear))
 
 
 def develop(linear: Tensor) -> Tensor:
     """Exposed linear values to uint8 sRGB-like values: a soft shoulder ``1 - exp(-x)``, then gamma 2.2."""
-    tone = (1 - torch.exp(-linear.clamp(min=0))).pow(1 / 2.2)
-    return (tone * 255 + 0.5).to(torch.uint8)
+    tone = linear.clamp(min=0).neg_().expm1_().neg_().pow_(1 / 2.2)
+    return tone.mul_(255).add_(0.5).to(torch.uint8)
 
 
-def smeared(image: Tensor, flow: Tensor, smallest_px: float = 0.7) -> Tensor:
-    """Mean of the image along each pixel's motion, up to 8 samples; nothing moves less than ``smallest_px``."""
-    largest = float(flow.norm(dim=-1).amax())
-    if largest < smallest_px:
-        return image
-    count = min(8, 1 + int(largest + 0.999))
+def smeared(image: Tensor, flow: Tensor, count: int) -> Tensor:
+    """Mean of ``count`` samples of the image [H, W, 3] along each pixel's motion [H, W, 2] (nearest pixels)."""
     height, width = image.shape[:2]
     rows = torch.arange(height, device=image.device)[:, None]
     columns = torch.arange(width, device=image.device)
     flat, total = image.reshape(-1, 3), torch.zeros_like(image)
     for k in range(count):
-        share = (k + 0.5) / count - 0.5
-        row = (rows + share * flow[..., 1]).round().long().clamp(0, height - 1)
-        column = (columns + share * flow[..., 0]).round().long().clamp(0, width - 1)
+        at = (k + 0.5) / count - 0.5
+        row = (rows + at * flow[..., 1] + 0.5).floor().long().clamp(0, height - 1)
+        column = (columns + at * flow[..., 0] + 0.5).floor().long().clamp(0, width - 1)
         total += flat[row * width + column]
     return total / count
 
 
+def smear_samples(largest_px: float) -> int:
+    """How many samples a motion of so many pixels needs: one per pixel, 1 to 8."""
+    return max(1, min(8, round(largest_px)))
+
+
+def image_motion(depth: Tensor, camera: Camera, T_next_now: NDArray[np.float64]) -> Tensor:
+    """Pixels each point moves from one camera pose to the next, float32 [H, W, 2]; 0 where depth is unknown."""
+    columns = torch.arange(camera.width, dtype=torch.float32, device=depth.device)
+    rows = torch.arange(camera.height, dtype=torch.float32, device=depth.device)[:, None]
+    x, y = (columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy
+    closeness = 1 / depth
+    moved = [row[0] * x + row[1] * y + row[2] + row[3] * closeness for row in T_next_now[:3].tolist()]
+    u, v = camera.fx * moved[0] / moved[2] + camera.cx, camera.fy * moved[1] / moved[2] + camera.cy
+    return torch.stack([u - columns, v - rows], -1).nan_to_num(0.0)
+
+
 def _blurred(image: Tensor, weight: float) -> Tensor:
     for axis in (0, 1):
-        before = torch.cat([image.narrow(axis, 0, 1), image.narrow(axis, 0, image.shape[axis] - 1)], axis)
-        after = torch.cat([image.narrow(axis, 1, image.shape[axis] - 1), image.narrow(axis, image.shape[axis] - 1, 1)], axis)
-        image = (1 - 2 * weight) * image + weight * (before + after)
+        length = image.shape[axis]
+        result = image * (1 - 2 * weight)
+        result.narrow(axis, 1, length - 1).add_(image.narrow(axis, 0, length - 1), alpha=weight)
+        result.narrow(axis, 0, length - 1).add_(image.narrow(axis, 1, length - 1), alpha=weight)
+        for end in (0, length - 1):
+            result.narrow(axis, end, 1).add_(image.narrow(axis, end, 1), alpha=weight)
+        image = result
     return image
 
 
-def _frayed(shape: torch.Size, sigma_px: float, device: torch.device, generator: Generator) -> tuple[Tensor, Tensor]:
-    rows = torch.arange(shape[0], device=device)[:, None].expand(shape)
-    columns = torch.arange(shape[1], device=device).expand(shape)
-    if sigma_px == 0:
-        return rows, columns
-    shift = torch.round(sigma_px * torch.randn((2, *shape), generator=generator, device=device)).long()
-    return (rows + shift[0]).clamp(0, shape[0] - 1), (columns + shift[1]).clamp(0, shape[1] - 1)
+def _frayed(shape: torch.Size, sigma_px: float, device: torch.device, generator: Generator) -> Tensor:
+    """Flat index of the pixel each pixel is read from, int64 [H, W]."""
+    shift = torch.empty((2, *shape), device=device).normal_(0, max(sigma_px, 1e-9), generator=generator).round_()
+    rows = torch.arange(shape[0], device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(shape[1], device=device, dtype=torch.float32)
+    row, column = (rows + shift[0]).clamp_(0, shape[0] - 1), (columns + shift[1]).clamp_(0, shape[1] - 1)
+    return (row * shape[1] + column).long()  # exact in float32 up to 16 million pixels
 
 
 def _coarse_normal(like: Tensor, generator: Generator) -> Tensor:

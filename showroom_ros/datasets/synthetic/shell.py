@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.random import Generator
 
@@ -59,7 +61,7 @@ def _outside(plan: FloorPlan, us: Array, vs: Array, low: Array) -> list[tuple[fl
     x = np.unique(np.round(plan.corners[:, 0] - low[0], 9))
     y = np.unique(np.round(plan.corners[:, 1] - low[1], 9))
     del us, vs
-    blocks = [(x0, y0, x1, y1) for x0, x1 in zip(x, x[1:]) for y0, y1 in zip(y, y[1:])]
+    blocks = [(x0, y0, x1, y1) for x0, x1 in pairwise(x) for y0, y1 in pairwise(y)]
     middles = np.array([[(x0 + x1) / 2, (y0 + y1) / 2] for x0, y0, x1, y1 in blocks]) + low
     return [block for block, d in zip(blocks, plan.wall_distance(middles), strict=True) if d < 0]
 
@@ -106,7 +108,9 @@ def _recess(width: float, height: float, depth: float, sides: Material, back: Ma
     ]
 
 
-def _frame(width: float, height: float, y0: float, y1: float, thick: float, material: Material, sill: bool) -> list[Surface]:
+def _frame(
+    width: float, height: float, y0: float, y1: float, thick: float, material: Material, sill: bool
+) -> list[Surface]:
     w = width / 2
     surfaces = box((-w, y0, 0), (-w + thick, y1, height), material) + box((w - thick, y0, 0), (w, y1, height), material)
     surfaces += box((-w + thick, y0, height - thick), (w - thick, y1, height), material)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +49,7 @@ def cells(length: float, breaks: Iterable[float] = ()) -> Array:
     """Positions from 0 to ``length`` that include ``breaks`` and are at most ``EDGE_M`` apart."""
     inner = np.unique(np.round([b for b in breaks if 1e-9 < b < length - 1e-9], 12))
     stops = [0.0, *inner, length]
-    parts = [np.linspace(a, b, max(1, int(np.ceil((b - a) / EDGE_M - 1e-6))) + 1)[:-1] for a, b in zip(stops, stops[1:])]
+    parts = [np.linspace(a, b, max(1, int(np.ceil((b - a) / EDGE_M - 1e-6))) + 1)[:-1] for a, b in pairwise(stops)]
     return np.concatenate([*parts, [length]])
 
 
@@ -82,9 +83,7 @@ def panel(
     row, column = np.nonzero(keep)
     first = row * len(us) + column
     above = first + len(us)
-    triangles = np.concatenate(
-        [np.stack([first, first + 1, above + 1], -1), np.stack([first, above + 1, above], -1)]
-    )
+    triangles = np.concatenate([np.stack([first, first + 1, above + 1], -1), np.stack([first, above + 1, above], -1)])
     vertices = np.asarray(origin, np.float64) + uv[:, :1] * a + uv[:, 1:] * b
     normals = np.broadcast_to(np.cross(a, b), vertices.shape)
     return Surface(vertices, normals, uv, triangles, material)
@@ -156,7 +155,9 @@ def _lattice(rows: int, columns: int) -> NDArray[np.int64]:
     return np.concatenate([np.stack([first, first + 1, above + 1], -1), np.stack([first, above + 1, above], -1)])
 
 
-def soft(center: ArrayLike, radii: ArrayLike, material: Material, square: float = 1.0, segments: int = 20) -> list[Surface]:
+def soft(
+    center: ArrayLike, radii: ArrayLike, material: Material, square: float = 1.0, segments: int = 20
+) -> list[Surface]:
     """A superellipsoid (Barr, 1981): ``square`` 1 is an ellipsoid, towards 0 a box with round edges."""
     r = np.asarray(radii, np.float64)
     rows = max(6, segments // 2)
@@ -168,13 +169,15 @@ def soft(center: ArrayLike, radii: ArrayLike, material: Material, square: float 
         return np.sign(value) * np.abs(np.where(np.abs(value) < 1e-12, 0, value)) ** exponent
 
     cl, sl, co, so = np.cos(latitude), np.sin(latitude), np.cos(longitude), np.sin(longitude)
-    shape = np.stack([power(cl, square) * power(co, square), power(cl, square) * power(so, square), power(sl, square)], -1)
+    shape = np.stack(
+        [power(cl, square) * power(co, square), power(cl, square) * power(so, square), power(sl, square)], -1
+    )
     other = 2 - square
     normals = np.stack([power(cl, other) * power(co, other), power(cl, other) * power(so, other), power(sl, other)], -1)
     normals = normals.reshape(-1, 3) / r
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     vertices = shape.reshape(-1, 3) * r
-    uv = np.stack([longitude.ravel() * max(r[0], r[1]) / 1.5, vertices[:, 2] + r[2]], -1)
+    uv = vertices[:, :2] + vertices[:, 2:] * (0.7, 1.0)  # slanted, so that no side is seen edge-on
     return [Surface(vertices + np.asarray(center, np.float64), normals, uv, _lattice(rows, segments), material)]
 
 
@@ -213,3 +216,10 @@ def _strip(x: Array, back: Array, front: Array, level: float, up: float, materia
     triangles = _lattice(1, len(x) - 1)
     normals = np.broadcast_to((0.0, 0.0, up), vertices.shape)
     return Surface(vertices, normals, vertices[:, :2], triangles if up > 0 else triangles[:, ::-1], material)
+
+
+def retextured(surface: Surface, u: ArrayLike, v: ArrayLike) -> Surface:
+    """The surface with other texture coordinates, each [V, 1] or a number."""
+    uv = np.empty_like(surface.uv)
+    uv[:, :1], uv[:, 1:] = u, v
+    return replace(surface, uv=uv)

@@ -68,7 +68,7 @@ def blend(a: Image, b: ArrayLike, weight: Plane) -> Image:
 
 
 def hsv(hue: float, saturation: float, value: float) -> NDArray[np.float32]:
-    """sRGB [3] of hue, saturation and value in [0, 1]."""
+    """SRGB [3] of hue, saturation and value in [0, 1]."""
     k = (np.array([5, 3, 1]) + hue * 6) % 6
     return (value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)).astype(np.float32)
 
@@ -111,7 +111,9 @@ def planks(rng: Generator, color: ArrayLike, rows: int = 12, boards: int = 2) ->
     return image
 
 
-def tiles(rng: Generator, color: ArrayLike, mortar: ArrayLike, rows: int = 4, columns: int = 4, bond: float = 0.0) -> Image:
+def tiles(
+    rng: Generator, color: ArrayLike, mortar: ArrayLike, rows: int = 4, columns: int = 4, bond: float = 0.0
+) -> Image:
     """Ceramic tiles or, with ``bond`` 0.5, bricks; each of its own tone, in mortar."""
     u, v = grid()
     row = np.minimum((v * rows).astype(int), rows - 1)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from showroom_ros.datasets.synthetic import raster
+from showroom_ros.datasets.synthetic.renderer import Renderer
+from showroom_ros.datasets.synthetic.room import Room, make_room
+from showroom_ros.datasets.synthetic.sequence import SyntheticSequence
+from showroom_ros.errors import InputError
+from showroom_ros.geometry.camera import Camera
+from showroom_ros.geometry.se3 import look_at, transform_points
+
+SMALL = Camera(40, 30, 33.0, 34.0, 19.4, 14.6)
+TINY = Camera(32, 24, 26.0, 27.0, 15.4, 11.6)
+MEDIUM = Camera(160, 120, 131.0, 131.0, 79.5, 59.5)
+
+
+@pytest.fixture(scope="module", params=["torch", "numba"])
+def renderer(request: pytest.FixtureRequest, room: Room) -> Renderer:
+    return Renderer(room, backend=request.param)
+
+
+@pytest.mark.parametrize("index", [10, 350, 600])
+def test_fast_paths_equal_the_reference(recording: SyntheticSequence, index: int) -> None:
+    pose = recording.trajectory[index]
+    points = torch.as_tensor((recording.room.vertices.astype(np.float64) - pose[:3, 3]) @ pose[:3, :3])
+    triangles = torch.as_tensor(recording.room.triangles.astype(np.int64))
+    expected, _ = raster.cast_rays_reference(points, triangles, TINY)
+    assert not expected.isnan().any()
+    for backend in ("torch", "numba"):
+        found = Renderer(recording.room, backend=backend).render(TINY, pose, shaded=False).depth
+        assert ((found - expected).abs() < 1e-3).float().mean() >= 0.999, backend
+
+
+def test_both_fast_paths_agree_on_everything(recording: SyntheticSequence, room: Room) -> None:
+    pose = recording.trajectory[200]
+    one, two = (Renderer(room, backend=name).render(MEDIUM, pose) for name in ("torch", "numba"))
+    same = one.triangle == two.triangle
+    assert same.float().mean() > 0.999
+    assert one.radiance is not None
+    assert two.radiance is not None
+    assert (one.radiance - two.radiance)[same].abs().max() < 2e-3
+    for name in ("depth", "normals", "cosine"):
+        difference = (getattr(one, name) - getattr(two, name))[same].abs()
+        assert difference.max() < 1e-4, name
+    assert (one.instances == two.instances)[same].all()
+    assert (one.layout == two.layout)[same].all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_any_triangles_even_through_the_camera_plane(seed: int) -> None:
+    from showroom_ros.datasets.synthetic import kernels_numba as kernels
+
+    rng = np.random.default_rng(seed)
+    vertices = rng.normal(0, 1.5, (60, 3)).astype(np.float32)
+    triangles = rng.integers(0, 60, (40, 3))
+    triangles = triangles[(triangles != np.roll(triangles, 1, axis=1)).all(1)]
+    points = torch.as_tensor(vertices.astype(np.float64))
+    expected, index = raster.cast_rays_reference(points, torch.as_tensor(triangles), SMALL)
+    found, _ = raster.cast_rays(points, torch.as_tensor(triangles), SMALL)
+    near, hit = np.zeros((30, 40), np.float32), np.full((30, 40), -1, np.int32)
+    intrinsics = np.array([SMALL.fx, SMALL.fy, SMALL.cx, SMALL.cy])
+    camera_points, pixels = kernels.transform_vertices(vertices, np.eye(3), np.zeros(3), intrinsics)
+    kernels.rasterize_rows(camera_points, pixels, triangles.astype(np.int32), intrinsics, 0, 30, near, hit)
+    with np.errstate(divide="ignore"):
+        compiled = np.where(hit >= 0, 1 / near, np.nan)
+    for depth in (found.numpy(), compiled):
+        both = ~np.isnan(depth) & (index >= 0).numpy()
+        assert (np.isnan(depth) == (index < 0).numpy()).mean() > 0.995
+        error = np.abs(depth[both] - expected.numpy()[both]) / expected.numpy()[both]
+        assert (error < 1e-3).mean() > 0.99 if both.any() else True
+
+
+def test_depth_lands_on_the_triangle_it_names(recording: SyntheticSequence, renderer: Renderer) -> None:
+    pose = recording.trajectory[77]
+    view = renderer.render(MEDIUM, pose)
+    points = transform_points(pose, MEDIUM.back_project(view.depth.numpy())).reshape(-1, 3)
+    a, b, c = (
+        recording.room.vertices[recording.room.triangles[view.triangle.numpy().ravel()][:, i]].astype(float)
+        for i in range(3)
+    )
+    normal = np.cross(b - a, c - a)
+    area = (normal * normal).sum(1)
+    off = np.abs(((points - a) * normal).sum(1)) / np.sqrt(area)
+    weights = np.stack([(np.cross(q - p, points - p) * normal).sum(1) / area for p, q in ((a, b), (b, c), (c, a))])
+    assert off.max() < 1e-4
+    assert weights.min() > -1e-3
+
+
+@pytest.mark.parametrize("shape", ["rectangle", "L"])
+def test_no_ray_escapes_from_inside_the_room(room: Room, shape: str) -> None:
+    """Walls, floor, ceiling and recesses are watertight."""
+    room = room if shape == "rectangle" else make_room(8, "study", "L")
+    renderer = Renderer(room)
+    middle = np.array([*room.plan.wall(0)[0] + 1.3, 1.4])
+    for direction in ((1, 0, 0.01), (-1, 0, 0.01), (0, 1, 0.01), (0, -1, 0.01), (0.01, 0, 1), (0.01, 0, -1)):
+        camera = Camera(200, 200, 95.0, 95.0, 99.5, 99.5)
+        assert not renderer.render(camera, look_at(middle, middle + direction), shaded=False).depth.isnan().any()
+
+
+def test_normals_face_the_camera_and_layout_names_the_parts(recording: SyntheticSequence) -> None:
+    view = recording.render(300)
+    normals = view.normals.numpy() @ recording.trajectory[300][:3, :3]
+    facing = (normals * recording.color_camera.rays()).sum(-1)
+    assert (facing < 1e-6).all()
+    assert (view.cosine.numpy() >= 0).all()
+    names = {recording.room.categories[i] for i in np.unique(view.instances.numpy())}
+    assert len(names) >= 5
+
+
+def test_smeared_image_is_the_mean_along_the_motion(recording: SyntheticSequence, room: Room) -> None:
+    pose, following = recording.trajectory[120], recording.trajectory[123]
+    motion = np.linalg.inv(following) @ pose
+    results = []
+    for backend in ("torch", "numba"):
+        renderer = Renderer(room, backend=backend)
+        results.append(renderer.smeared(renderer.render(MEDIUM, pose), motion, 0.8))
+    assert ((results[0] - results[1]).abs() < 1e-3).float().mean() > 0.99
+    still = Renderer(room).render(MEDIUM, pose)
+    assert still.radiance is not None
+    assert torch.equal(Renderer(room).smeared(still, np.eye(4), 0.8), still.radiance)
+    assert results[1].diff(dim=1).abs().mean() < still.radiance.diff(dim=1).abs().mean()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_cpu(recording: SyntheticSequence, room: Room) -> None:
+    pose = recording.trajectory[200]
+    gpu, cpu = Renderer(room, "cuda").render(MEDIUM, pose), Renderer(room).render(MEDIUM, pose)
+    assert ((gpu.depth.cpu() - cpu.depth).abs() < 1e-3).float().mean() > 0.999
+    assert gpu.radiance is not None
+    assert cpu.radiance is not None
+    assert ((gpu.radiance.cpu() - cpu.radiance).abs() < 1e-2).float().mean() > 0.999
+    again = Renderer(room, "cuda").render(MEDIUM, pose)
+    assert torch.equal(gpu.triangle, again.triangle)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backend": "pencil"}, "backend 'pencil' is unknown"),
+        ({"device": "tpu9"}, "device 'tpu9' is unknown"),
+        ({"device": "meta"}, "device 'meta' is not supported"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not there"),
+    ],
+)
+def test_bad_renderers_are_refused(room: Room, arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Renderer(room, **arguments)
+
+
+def test_bad_cameras_and_poses_are_refused(room: Room) -> None:
+    renderer = Renderer(room)
+    bent = Camera(40, 30, 33.0, 33.0, 20, 15, "plumb_bob", (0.1, 0, 0, 0))
+    with pytest.raises(InputError, match="undistorted camera"):
+        renderer.render(bent, np.eye(4))
+    with pytest.raises(InputError, match="T_world_camera"):
+        renderer.render(SMALL, np.full((4, 4), np.nan))

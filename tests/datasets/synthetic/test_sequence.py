@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from showroom_ros.datasets.open import open_sequence
+from showroom_ros.datasets.synthetic.path import RATE_HZ, PathSettings, plan_path, smoothed
+from showroom_ros.datasets.synthetic.renderer import Renderer
+from showroom_ros.datasets.synthetic.room import Room
+from showroom_ros.datasets.synthetic.sequence import T_COLOR_DEPTH, SyntheticSequence
+from showroom_ros.datasets.synthetic.walkable import WalkableSpace
+from showroom_ros.errors import DatasetError, InputError
+from showroom_ros.evaluation.mesh import evaluate_mesh
+from showroom_ros.evaluation.visibility import VisibilityMask
+from showroom_ros.geometry.camera import Camera
+from showroom_ros.geometry.se3 import checked_pose, rotation_angle_deg
+from showroom_ros.scene.view import Sequence
+from showroom_ros.scene.volume import make_volume
+from showroom_ros.settings import MapSettings
+
+
+def test_it_is_a_sequence_of_frames_and_views(recording: SyntheticSequence) -> None:
+    assert isinstance(recording, Sequence)
+    assert recording.name == "synthetic:7"
+    assert 20 <= len(recording) / RATE_HZ <= 25
+    frame, view = recording.frame(40), recording[40]
+    assert frame.depth_camera != frame.color_camera
+    np.testing.assert_array_equal(frame.T_color_depth, checked_pose(T_COLOR_DEPTH))
+    assert view.stamp_ns == frame.stamp_ns == 1_000_000_000 + round(40e9 / 30)
+    np.testing.assert_array_equal(view.T_world_camera, frame.T_world_camera)
+    np.testing.assert_allclose(frame.T_world_camera, recording.trajectory[40], atol=1e-9)
+    assert view.image.shape == (240, 320, 3)
+
+
+def test_same_seed_same_bytes_in_any_order(recording: SyntheticSequence) -> None:
+    again = SyntheticSequence(7, width=320, height=240, frames=60)
+    np.testing.assert_array_equal(again.trajectory, recording.trajectory[:60])
+    for index in (50, 3, 17):
+        one, two = again.frame(index), recording.frame(index)
+        assert one.image.tobytes() == two.image.tobytes()
+        assert one.depth is not None
+        assert two.depth is not None
+        assert one.depth.tobytes() == two.depth.tobytes()
+    assert recording.frame(3).image.tobytes() != recording.frame(4).image.tobytes()
+
+
+def test_threads_give_the_frames_in_order(recording: SyntheticSequence) -> None:
+    short = SyntheticSequence.__new__(SyntheticSequence)
+    short.__dict__.update(recording.__dict__, trajectory=recording.trajectory[:7])
+    for index, frame in enumerate(short.frames(workers=2)):
+        expected = short.frame(index)
+        assert frame.image.tobytes() == expected.image.tobytes()
+        assert frame.stamp_ns == short.stamp_ns(index)
+    assert index == 6
+
+
+def test_noisy_registered_depth_is_near_the_exact_one(recording: SyntheticSequence) -> None:
+    noisy, exact = recording[200].require_depth(), recording.ideal(200).require_depth()
+    assert not np.isnan(exact).any()
+    measured = ~np.isnan(noisy)
+    assert 0.7 < measured.mean() < 0.99
+    error = np.abs(noisy - exact)[measured]
+    assert np.median(error / (0.0012 + 0.0019 * (exact[measured] - 0.4) ** 2)) < 1.5
+    difference = recording[200].image.astype(float) - recording.ideal(200).image
+    assert 1 < np.abs(difference).mean() < 12
+
+
+def test_walk_is_calm_and_keeps_clear(recording: SyntheticSequence, room: Room) -> None:
+    poses = recording.trajectory
+    for pose in poses[::50]:
+        np.testing.assert_allclose(checked_pose(pose), pose, atol=1e-9)
+    speed = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1) * RATE_HZ
+    turn = np.array([rotation_angle_deg(a, b) for a, b in pairwise(poses)]) * RATE_HZ
+    assert speed.max() < 0.9
+    assert turn.max() < 70
+    assert speed[:8].max() < 0.15
+    space = WalkableSpace(room.plan, room.furniture, 0.3)
+    assert space.clearance(poses[:, :2, 3]).min() > 0.2
+    assert poses[:, 2, 3].min() > 1.2
+    assert poses[:, 2, 3].max() < 1.8
+    eyes = torch.as_tensor(poses[::20, :3, 3]).float()
+    assert torch.cdist(eyes, torch.as_tensor(room.vertices)).min() > 0.2
+
+
+def test_walk_is_shaky_unless_told_otherwise(room: Room) -> None:
+    shaky, steady = plan_path(room), plan_path(room, PathSettings(jitter_m=0, jitter_deg=0))
+    tremor = shaky[:, :3, 3] - smoothed(shaky[:, :3, 3], 0.3)
+    calm = steady[:, :3, 3] - smoothed(steady[:, :3, 3], 0.3)
+    assert 0.001 < tremor[20:-20].std() < 0.02
+    assert calm[20:-20].std() < 0.3 * tremor[20:-20].std()
+
+
+def test_path_sees_nearly_everything_from_near(recording: SyntheticSequence, room: Room) -> None:
+    """Of the surface visible from anywhere in the room nearly all is seen from less than 3.5 m."""
+    renderer, camera = Renderer(room), Camera(120, 90, 98.0, 98.0, 59.5, 44.5)
+    area = np.linalg.norm(
+        np.cross(*(room.vertices[room.triangles[:, i]] - room.vertices[room.triangles[:, 0]] for i in (1, 2))), axis=1
+    )
+
+    def seen_from(poses: np.ndarray, reach_m: float) -> np.ndarray:
+        seen = np.zeros(len(room.triangles), bool)
+        for pose in poses:
+            view = renderer.render(camera, pose, shaded=False)
+            seen[view.triangle.numpy()[view.depth.numpy() < reach_m]] = True
+        return seen
+
+    from showroom_ros.geometry.se3 import look_at
+
+    places = WalkableSpace(room.plan, room.furniture, 0.32).spread(10)
+    directions = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+    everywhere = [
+        look_at((*p, 1.5), (p[0] + dx, p[1] + dy, 1.5 + dz))
+        for p in places
+        for dx, dy in directions
+        for dz in (-0.7, 0, 0.6)
+    ]
+    could, did = seen_from(np.array(everywhere), 10.0), seen_from(recording.trajectory[::5], 3.5)
+    assert area[could & did].sum() > 0.93 * area[could].sum()
+
+
+def test_fused_exact_depth_gives_the_exact_mesh() -> None:
+    """End to end: exact views fused at 2 cm score nearly 1 against the mesh they were rendered from."""
+    made = SyntheticSequence(11, width=320, height=240, noisy=False, registered=True)
+    volume = make_volume(MapSettings(truncation_m=0.06, max_depth_m=6.0))
+    for index in range(0, len(made), 6):
+        volume.integrate(made[index])
+    poses = ((made.color_camera, pose) for pose in made.trajectory[::6])
+    mask = VisibilityMask.from_views(poses, made.mesh, max_depth_m=6.0, shrink=1)
+    scores = evaluate_mesh(volume.extract_mesh(), made.mesh, samples=30_000, visible=mask)
+    assert scores.f_score[0.05] > 0.985
+    assert scores.f_score[0.02] > 0.93
+    assert scores.accuracy_m < 0.004
+    assert scores.color_error < 20
+
+
+def test_colors_of_the_mesh_are_those_of_the_images(recording: SyntheticSequence) -> None:
+    view = recording.ideal(300)
+    points, depth = recording.color_camera.project(
+        (recording.mesh.vertices.astype(float) - view.require_pose()[:3, 3]) @ view.require_pose()[:3, :3]
+    )
+    u, v = np.round(np.nan_to_num(points, nan=-1)).astype(int).T
+    inside = (u > 2) & (v > 2) & (u < 317) & (v < 237) & (depth > 0)
+    inside[inside] = np.abs(view.require_depth()[v[inside], u[inside]] - depth[inside]) < 0.005
+    difference = view.image[v[inside], u[inside]].astype(float) - recording.mesh.colors[inside]
+    assert inside.sum() > 2000
+    assert np.median(np.abs(difference)) < 6
+
+
+def test_opened_by_name() -> None:
+    with pytest.raises(DatasetError, match="synthetic:seven"):
+        open_sequence("synthetic:seven")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"width": 0}, "image size is 0x480"),
+        ({"height": -5}, "image size is 640x-5"),
+        ({"frames": 0}, "frames is 0"),
+        ({"seed": -3}, "seed is -3"),
+        ({"device": "toaster"}, "device 'toaster'"),
+        ({"kind": "cave"}, "kind 'cave'"),
+    ],
+)
+def test_bad_sequences_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SyntheticSequence(**{"seed": 1, **arguments})
+
+
+def test_bad_indices_and_paths_are_refused(recording: SyntheticSequence, room: Room) -> None:
+    for index in (len(recording), -len(recording) - 1):
+        with pytest.raises(IndexError, match=r"frame -?\d+ of synthetic:7"):
+            recording.frame(index)
+    with pytest.raises(InputError, match="duration_s is 0"):
+        PathSettings(duration_s=0)
+    with pytest.raises(InputError, match="jitter_m is -1"):
+        PathSettings(jitter_m=-1)
+    with pytest.raises(InputError, match="no free floor with 9 m"):
+        plan_path(room, PathSettings(clearance_m=9))
