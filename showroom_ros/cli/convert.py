@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-format", choices=("raw", "jpeg", "png"), default="raw", help="jpeg and png write compressed topics"
     )
+    parser.add_argument("--rate-hz", type=float, help="new stamps at this rate; default: keep the recording's")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing bag")
 
 
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.bag,
         storage=arguments.storage,
         image_format=arguments.image_format,
+        rate_hz=arguments.rate_hz,
         overwrite=arguments.overwrite,
         progress=progress_bar("converting"),
     )

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``showroom demo``."""
     parser.add_argument("--source", default="synthetic:7", help="synthetic:SEED, or a data set folder of your own")
     parser.add_argument("--out", type=Path, default=Path("outputs/demo"), help="folder for bag, mesh, pictures, report")
+    parser.add_argument(
+        "--rate-hz", type=float, help="frames per second of the bag; default: keep the recording's stamps"
+    )
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
     parser.add_argument("--image-format", choices=("raw", "jpeg"), default="jpeg", help="how the bag holds images")
     parser.add_argument("--view", action="store_true", help="show the map in the browser; the page stays up")
@@ -45,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.image_format != "raw":
         settings = override(settings, {"sync.color_transport": "compressed", "sync.depth_transport": "compressedDepth"})
     sequence = open_sequence(arguments.source)
-    bag = recorded_bag(sequence, arguments.source, arguments.image_format, arguments.out)
+    bag = recorded_bag(sequence, arguments)
     print("starting the nodes (the first time their kernels are compiled, about a minute)")
     result = replay_through_nodes(
         bag,
@@ -83,18 +86,19 @@ def _keep_page(settings: Settings) -> None:
             time.sleep(0.5)
 
 
-def recorded_bag(sequence: Sequence, source: str, image_format: str, out: Path) -> Path:
-    """The bag of ``sequence`` below ``out``; made again unless it is there from the same version."""
+def recorded_bag(sequence: Sequence, arguments: argparse.Namespace) -> Path:
+    """The bag of ``sequence`` below ``--out``; made again unless it is there from the same version."""
     from showroom_ros.bags.convert import convert
     from showroom_ros.reconstruction.outputs import make_parent
 
-    bag, made_from = out / "bag", out / "bag.json"
-    origin = {"source": source, "frames": len(sequence), "format": image_format, "version": __version__}
+    bag, made_from = arguments.out / "bag", arguments.out / "bag.json"
+    how = {"image_format": arguments.image_format, "rate_hz": arguments.rate_hz}
+    origin = {"source": arguments.source, "frames": len(sequence), "version": __version__, **how}
     if bag.exists() and made_from.is_file() and json.loads(made_from.read_text()) == origin:
         return bag
     make_parent(bag)
     shutil.rmtree(bag, ignore_errors=True)
-    convert(sequence, bag, image_format=image_format, progress=progress_bar("recording"))
+    convert(sequence, bag, **how, progress=progress_bar("recording"))
     made_from.write_text(json.dumps(origin))
     return bag
 

@@ -16,6 +16,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from showroom_ros.errors import ShowroomError
+from showroom_ros.ros.cdr_stream import CdrReader
 from showroom_ros.ros.conversions import ns_from_stamp
 from showroom_ros.ros.dds import configure_dds
 from showroom_ros.ros.interfaces import FilePath, Status
@@ -27,8 +28,11 @@ from showroom_ros.scene.mesh import Mesh
 class MapClient:
     """A node of its own in a thread of its own that follows one ``reconstruction_node``.
 
+    Mesh messages are kept as they came and read when ``mesh`` is asked for, so that measuring does not
+    slow down what is measured.
+
     Attributes:
-        arrivals: ``(newest stamp_ns in the message, wall clock in ns)`` of every mesh message with surface.
+        arrivals: ``(stamp_ns of its first marker, wall clock in ns)`` of every mesh message.
         bytes_received: size of all mesh messages.
         status: the newest ``~/status``; None before the first.
         keyframe_stamps_ns: stamps of the poses in ``~/path``.
@@ -49,6 +53,7 @@ class MapClient:
         self._lock = threading.Lock()
         self._follower = MarkerBlocks()
         self._blocks: dict[MarkerKey, Mesh] = {}
+        self._unread: list[bytes] = []
         self.arrivals: list[tuple[int, int]] = []
         self.bytes_received = 0
         self.status: Status | None = None
@@ -78,6 +83,12 @@ class MapClient:
     def mesh(self) -> Mesh:
         """What a subscriber shows now, all blocks as one mesh."""
         with self._lock:
+            unread, self._unread = self._unread, []
+            for data in unread:
+                changed, removed = self._follower.apply(read_marker_array(data))
+                for key in removed:
+                    self._blocks.pop(key, None)
+                self._blocks.update(changed)
             return Mesh.concatenate(self._blocks.values()).welded()
 
     def trigger(self, service: str, timeout_s: float = 60.0) -> str:
@@ -121,12 +132,9 @@ class MapClient:
 
     def _on_mesh(self, data: bytes) -> None:
         arrived_ns = time.time_ns()
-        markers = read_marker_array(data)
-        changed, removed = self._follower.apply(markers)
-        with self._lock:
-            for key in removed:
-                self._blocks.pop(key, None)
-            self._blocks.update(changed)
+        reader = CdrReader(data, "mesh")
+        if reader.one("I"):
+            self.arrivals.append((reader.header()[0], arrived_ns))
         self.bytes_received += len(data)
-        if changed:
-            self.arrivals.append((max(marker.stamp_ns for marker in markers), arrived_ns))
+        with self._lock:
+            self._unread.append(data)

@@ -33,7 +33,7 @@ class ReplayResult:
         frames_received: colour images that reached keyframe_node (inputs are best effort).
         keyframes: views the reconstruction node received.
         keyframes_dropped: frames or views lost in any queue of the graph.
-        latency_ms: per keyframe, from playing its image to receiving the first mesh that holds it.
+        latency_ms: per keyframe, from playing its image to having received the mesh that holds it.
         peak_memory_mb: resident memory of all node processes at their peaks, added up.
         bytes_received: size of all mesh messages.
         duration_s: length of the replay.
@@ -110,7 +110,9 @@ def replay_through_nodes(
 def keyframe_latencies_ms(
     keyframe_stamps_ns: list[int], arrivals: list[tuple[int, int]], published: dict[int, int]
 ) -> np.ndarray:
-    """Per keyframe, milliseconds from playing its image to the first mesh message at least as new.
+    """Per keyframe, milliseconds from playing its image to the last message of the mesh that holds it.
+
+    That is the first mesh whose stamp is at least the keyframe's; large ones come in several messages.
 
     Args:
         keyframe_stamps_ns: stamps of the keyframes.
@@ -120,9 +122,10 @@ def keyframe_latencies_ms(
     stamps = [stamp for stamp, _ in arrivals]
     latencies = []
     for stamp in keyframe_stamps_ns:
-        index = bisect.bisect_left(stamps, stamp)
-        if index < len(arrivals) and stamp in published:
-            latencies.append((arrivals[index][1] - published[stamp]) / 1e6)
+        first = bisect.bisect_left(stamps, stamp)
+        if first < len(arrivals) and stamp in published:
+            last = bisect.bisect_right(stamps, stamps[first]) - 1
+            latencies.append((arrivals[last][1] - published[stamp]) / 1e6)
     return np.array(latencies)
 
 
