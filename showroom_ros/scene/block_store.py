@@ -40,6 +40,9 @@ _BLOCK_BYTES = BLOCK_VOXELS * _VOXEL_BYTES + 3 * 4 + 4
 _MESH_BLOCK_BYTES = 3 * 4 + CHILDREN * 4 + 4 + 4 + 4
 _TABLE_ENTRY_BYTES = 8 + 4
 _MIN_TABLE = 1024
+# Each block alone in its mesh block, and a hash table (at most 4 entries per mesh block) beside the half as large
+# one it replaces: with this many bytes per block the cap holds whatever happens.
+_WORST_BYTES_PER_BLOCK = _BLOCK_BYTES + _MESH_BLOCK_BYTES + 6 * _TABLE_ENTRY_BYTES
 
 _SLOTS, _FREE_SLOTS, _MESH_BLOCKS, _FREE_MESH_BLOCKS = range(4)
 
@@ -60,9 +63,8 @@ class BlockStore:
 
     def __init__(self, max_bytes: int) -> None:
         """Reserves address space for ``max_bytes``, at most the machine's memory."""
-        self.max_bytes = max_bytes
-        reserve = min(max_bytes, _physical_memory_bytes())
-        self.capacity = max(1, reserve // _BLOCK_BYTES)
+        table_bytes = _MIN_TABLE * _TABLE_ENTRY_BYTES
+        self.capacity = max(1, (min(max_bytes, _physical_memory_bytes()) - table_bytes) // _WORST_BYTES_PER_BLOCK)
         self.tsdf = np.zeros((self.capacity, BLOCK_VOXELS), np.int16)
         self.weight = np.zeros((self.capacity, BLOCK_VOXELS), np.uint16)
         self.color = np.zeros((self.capacity, BLOCK_VOXELS), np.uint32)
@@ -75,7 +77,7 @@ class BlockStore:
         self._free_mesh_blocks = np.zeros(self.capacity, np.int32)
         self._counts = np.zeros(4, np.int64)
         self.freed_mesh_blocks: set[tuple[int, int, int]] = set()
-        self._resize_table(_MIN_TABLE if self.capacity > _MIN_TABLE else 64)
+        self._resize_table(_MIN_TABLE)
 
     @property
     def block_count(self) -> int:
@@ -89,22 +91,9 @@ class BlockStore:
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes in use: every slot ever used, and the hash table."""
-        return self._bytes_with(0)
-
-    def _bytes_with(self, new_blocks: int, freed_blocks: int = 0) -> int:
-        """``memory_bytes`` were ``new_blocks`` allocated, each in a mesh block of its own."""
-        slots = self._counts[_SLOTS] + max(0, new_blocks - freed_blocks - self._counts[_FREE_SLOTS])
-        mesh_blocks = self._counts[_MESH_BLOCKS] + max(0, new_blocks - self._counts[_FREE_MESH_BLOCKS])
-        size = len(self._table_keys)
-        if new_blocks and 2 * mesh_blocks > size:
-            size += _table_size(int(mesh_blocks))  # old and new table while rehashing
-        return int(slots * _BLOCK_BYTES + mesh_blocks * _MESH_BLOCK_BYTES + size * _TABLE_ENTRY_BYTES)
-
-    def has_room(self, new_blocks: int, freed_blocks: int = 0) -> bool:
-        """Whether so many new blocks surely stay under the cap, after ``freed_blocks`` were removed."""
-        fits = self.block_count - freed_blocks + new_blocks <= self.capacity
-        return fits and self._bytes_with(new_blocks, freed_blocks) <= self.max_bytes
+        """Bytes in use: every slot and mesh block row ever used, and the hash table; never above the cap."""
+        slots, rows = int(self._counts[_SLOTS]), int(self._counts[_MESH_BLOCKS])
+        return slots * _BLOCK_BYTES + rows * _MESH_BLOCK_BYTES + len(self._table_keys) * _TABLE_ENTRY_BYTES
 
     def missing(self, blocks: NDArray[np.int32]) -> NDArray[np.int32]:
         """Those of ``blocks`` int32 [N, 3] that are not allocated, duplicates included."""
@@ -117,10 +106,12 @@ class BlockStore:
             InputError: they do not fit under the cap, or lie outside the world.
         """
         check_in_world(blocks)
-        if not self.has_room(len(blocks)):
-            missing = len(np.unique(self.missing(blocks), axis=0))
-            if not self.has_room(missing):
-                raise InputError(f"{missing} new voxel blocks do not fit under the map's cap of {self.max_bytes} bytes")
+        if self.block_count + len(blocks) > self.capacity:
+            new = len(np.unique(self.missing(blocks), axis=0))
+            if self.block_count + new > self.capacity:
+                raise InputError(
+                    f"{self.block_count + new} voxel blocks do not fit, the map's cap allows {self.capacity}"
+                )
         worst = int(self._counts[_MESH_BLOCKS]) + len(blocks)
         if 2 * worst > len(self._table_keys):
             needed = int(self._counts[_MESH_BLOCKS]) + len(np.unique(blocks >> 2, axis=0))
@@ -195,7 +186,7 @@ def _physical_memory_bytes() -> int:
 
 
 def _table_size(entries: int) -> int:
-    return max(64, 1 << int(np.ceil(np.log2(2 * entries + 1))))
+    return max(_MIN_TABLE, 1 << int(np.ceil(np.log2(2 * entries + 1))))
 
 
 _EMPTY = np.int64(-1)

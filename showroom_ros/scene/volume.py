@@ -269,12 +269,12 @@ class TsdfVolume:
             store.remove(far)
             near = self._distances(new, eye) <= self._settings.radius_m
             evicted, refused, new = len(far), int((~near).sum()), new[near]
-        if not store.has_room(len(new)):
+        if store.block_count + len(new) > store.capacity:
             new = np.unique(new, axis=0)
-            if not store.has_room(len(new)):
-                wanted = len(new)
-                new, dropped = self._keep_nearest(new, eye)
-                evicted, refused = evicted + dropped, refused + wanted - len(new)
+        if store.block_count + len(new) > store.capacity:
+            wanted = len(new)
+            new, dropped = self._keep_nearest(new, eye)
+            evicted, refused = evicted + dropped, refused + wanted - len(new)
         store.insert(new)
         return store.block_count - before + evicted, evicted, refused
 
@@ -282,16 +282,11 @@ class TsdfVolume:
         """Drops the farthest of old and new blocks until the rest fits; returns the new ones left, and evictions."""
         store = self._store
         slots = store.slots()
-        old_m, new_m = self._distances(store.block_index[slots], eye), self._distances(new, eye)
-        order_old, order_new = np.argsort(-old_m), np.argsort(new_m)
-        low, high = 0, len(new)
-        while low < high:  # the most new ones, nearest first, that fit once all old ones beyond them are dropped
-            middle = (low + high + 1) // 2
-            beyond = int((old_m > new_m[order_new[middle - 1]]).sum())
-            low, high = (middle, high) if store.has_room(middle, beyond) else (low, middle - 1)
-        drop = next(count for count in range(len(slots) + 1) if store.has_room(low, count))
-        store.remove(slots[order_old[:drop]])
-        return new[order_new[:low]], drop
+        distances = self._distances(np.concatenate([store.block_index[slots], new]), eye)
+        kept = np.zeros(len(distances), bool)
+        kept[np.argsort(distances, kind="stable")[: store.capacity]] = True
+        store.remove(slots[~kept[: len(slots)]])
+        return new[kept[len(slots) :]], int((~kept[: len(slots)]).sum())
 
     def _distances(self, index: NDArray[np.int32], eye: NDArray[np.float64]) -> NDArray[np.float64]:
         """Metres from ``eye`` [3] to the centres of blocks int32 [N, 3]."""
