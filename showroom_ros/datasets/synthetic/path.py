@@ -38,9 +38,9 @@ class PathSettings:
         jitter_m, jitter_deg: deviation of the hand's tremor; 0 = a steady camera.
     """
 
-    duration_s: float = 24.0
-    speed_m_s: float = 0.5
-    turn_deg_s: float = 38.0
+    duration_s: float = 25.0
+    speed_m_s: float = 0.6
+    turn_deg_s: float = 46.0
     height_m: float = 1.5
     clearance_m: float = 0.32
     reach_m: float = 3.4
@@ -111,7 +111,7 @@ def _candidates(room: Room, space: WalkableSpace, settings: PathSettings) -> _Vi
 
 
 def _in_frame(
-    direction: Array, yaw: float, pitch: float, half_width: float = 0.5, half_height: float = 0.38
+    direction: Array, yaw: float, pitch: float, half_width: float = 0.57, half_height: float = 0.43
 ) -> NDArray[np.bool_]:
     right, down, forward = rotation_of(np.array(yaw), np.array(pitch), np.array(0.0)).T
     z = direction @ forward
@@ -119,7 +119,7 @@ def _in_frame(
 
 
 def _greedy_cover(sees: NDArray[np.bool_], limit: int = 40) -> list[int]:
-    """Views in order of how much new surface each adds; a second look counts a quarter."""
+    """Views in order of how much new surface each adds; a second look counts a tenth."""
     weight = np.ones(sees.shape[1])
     chosen: list[int] = []
     while len(chosen) < limit:
@@ -128,7 +128,7 @@ def _greedy_cover(sees: NDArray[np.bool_], limit: int = 40) -> list[int]:
         if gain[best] < 0.002 * sees.shape[1]:
             break
         chosen.append(best)
-        weight[sees[best]] *= 0.25
+        weight[sees[best]] *= 0.1
     return chosen
 
 

@@ -41,7 +41,7 @@ def cast_rays(points: Tensor, triangles: Tensor, camera: Camera) -> tuple[Tensor
 
 
 def cast_rays_reference(
-    points: Tensor, triangles: Tensor, camera: Camera, rays_per_step: int = 256
+    points: Tensor, triangles: Tensor, camera: Camera, rays_per_step: int = 32
 ) -> tuple[Tensor, Tensor]:
     """The obvious, slow ``cast_rays``: every ray against every triangle (Moeller and Trumbore, 1997)."""
     a, b, c = points.double()[triangles].unbind(1)

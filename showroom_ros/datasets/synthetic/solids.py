@@ -196,19 +196,23 @@ def curtain(low: ArrayLike, width: float, height: float, material: Material, fol
     wave = 0.025 * np.sin(2 * np.pi * folds * x / width)
     z = cells(height)
     front, back = 0.09 + wave, 0.04 + wave
-    outline = np.concatenate([np.stack([x, back], -1), np.stack([x, front], -1)[::-1]])
-    outline = np.concatenate([outline, outline[:1]])
-    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(outline, axis=0), axis=1))])
-    count = len(outline)
-    vertices = np.concatenate([np.column_stack([outline, np.full(count, level)]) for level in z])
-    tangent = np.gradient(outline, axis=0)
-    normal = np.column_stack([tangent[:, 1], -tangent[:, 0], np.zeros(count)])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    uv = np.concatenate([np.column_stack([along, np.full(count, level)]) for level in z])
-    side = Surface(vertices, np.tile(normal, (len(z), 1)), uv, _lattice(len(z) - 1, count - 1), material)
+    front_line, back_line = np.stack([x, front], -1)[::-1], np.stack([x, back], -1)
+    ends = [np.stack([back_line[-1], front_line[0]]), np.stack([front_line[-1], back_line[0]])]
+    sides = [_upright(line, z, material) for line in (back_line, front_line, *ends)]
     start = np.asarray(low, np.float64)
     caps = [_strip(x, back, front, height, 1.0, material), _strip(x, back, front, 0.0, -1.0, material)]
-    return [replace(s, vertices=s.vertices + start) for s in (side, *caps)]
+    return [replace(s, vertices=s.vertices + start) for s in (*sides, *caps)]
+
+
+def _upright(line: Array, z: Array, material: Material) -> Surface:
+    """A wall over a line [N, 2], smooth along it; its free side is on the right of the line."""
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    tangent = np.gradient(line, axis=0)
+    normal = np.column_stack([tangent[:, 1], -tangent[:, 0], np.zeros(len(line))])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    vertices = np.concatenate([np.column_stack([line, np.full(len(line), level)]) for level in z])
+    uv = np.concatenate([np.column_stack([along, np.full(len(line), level)]) for level in z])
+    return Surface(vertices, np.tile(normal, (len(z), 1)), uv, _lattice(len(z) - 1, len(line) - 1), material)
 
 
 def _strip(x: Array, back: Array, front: Array, level: float, up: float, material: Material) -> Surface:

@@ -24,7 +24,7 @@ def renderer(request: pytest.FixtureRequest, room: Room) -> Renderer:
     return Renderer(room, backend=request.param)
 
 
-@pytest.mark.parametrize("index", [10, 350, 600])
+@pytest.mark.parametrize("index", [10, 400])
 def test_fast_paths_equal_the_reference(recording: SyntheticSequence, index: int) -> None:
     pose = recording.trajectory[index]
     points = torch.as_tensor((recording.room.vertices.astype(np.float64) - pose[:3, 3]) @ pose[:3, :3])

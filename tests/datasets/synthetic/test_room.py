@@ -74,7 +74,7 @@ def test_every_solid_is_closed() -> None:
 @pytest.mark.parametrize("shape", ["rectangle", "L"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_furniture_stands_in_the_room_apart_from_each_other_and_off_the_door(kind: str, shape: str) -> None:
-    for seed in range(6):
+    for seed in range(2):
         rng = RNG(seed)
         plan = make_plan(rng, shape)
         placed = furnish(rng, plan, PALETTE, kind)
