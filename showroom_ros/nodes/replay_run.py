@@ -59,6 +59,7 @@ def replay_through_nodes(
     rate: float = 1.0,
     log_file: Path | None = None,
     extra_nodes: tuple[str, ...] = (),
+    one_process: bool = False,
     progress: Callable[[int, int], None] | None = None,
     before_stop: Callable[[], None] = lambda: None,
 ) -> ReplayResult:
@@ -70,6 +71,7 @@ def replay_through_nodes(
         rate: speed of the replay.
         log_file: where the nodes' output goes.
         extra_nodes: started beside keyframe and reconstruction node (``viewer_node``).
+        one_process: all nodes in one process instead of one each.
         progress: called with (done, total) messages.
         before_stop: called while the graph still runs.
 
@@ -77,7 +79,7 @@ def replay_through_nodes(
         ShowroomError: a node did not come up, or ended early.
     """
     nodes = ("keyframe_node", "reconstruction_node", *extra_nodes)
-    options = GraphOptions(nodes=nodes, use_sim_time=True, log_file=log_file)
+    options = GraphOptions(nodes=nodes, one_process=one_process, use_sim_time=True, log_file=log_file)
     with MapClient() as client, NodeGraph(settings, options) as graph:
         _wait_until_up(client, graph)
         cpu_before_s = cpu_seconds(graph)
