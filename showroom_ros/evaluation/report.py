@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from showroom_ros.errors import OutputError
 from showroom_ros.evaluation.environment import environment
 from showroom_ros.evaluation.html_page import html_page
 from showroom_ros.evaluation.pictures import Picture
+from showroom_ros.scene.output_file import atomic_output
 
 
 def write_report(
@@ -72,22 +70,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    target = Path(path)
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise OutputError(f"{target}: cannot be written: {error}") from error
+    with atomic_output(path) as file:
+        file.write(content)
 
 
 def encode(picture: Picture, ending: str) -> bytes:

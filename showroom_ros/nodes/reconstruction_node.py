@@ -146,7 +146,7 @@ class ReconstructionNode(ShowroomNode):
     def _publish_changes(self) -> None:
         if self._map.subscriber_joined():
             self._publish_whole_map()
-        elif self._map.wants_mesh and self._unmeshed_views:
+        elif self._unmeshed_views and (self._map.wants_mesh or self._map.wants_points):
             start = time.perf_counter()
             update = self._reconstructor.mesh_update()
             self._mesh_s.append(time.perf_counter() - start)
@@ -154,11 +154,9 @@ class ReconstructionNode(ShowroomNode):
             self._unmeshed_views = 0
 
     def _publish_whole_map(self) -> str:
-        blocks = self._reconstructor.volume.mesh_blocks()
-        self._reconstructor.mesh_update()  # everything pending is in the blocks
-        self._map.publish_whole(blocks, self._stamp_ns)
+        self._map.remember(self._reconstructor.mesh_update())
         self._unmeshed_views = 0
-        return f"{len(blocks)} blocks"
+        return f"{self._map.publish_whole(self._stamp_ns)} blocks"
 
     def _keep_house(self) -> None:
         """What is due although no view came."""
@@ -171,7 +169,7 @@ class ReconstructionNode(ShowroomNode):
             self._points_due = now + 1.0 / rate_hz
             self._map.publish_path()
             if self._map.wants_points:
-                self._map.publish_points(volume.mesh_blocks(), self._stamp_ns)
+                self._map.publish_points(self._stamp_ns)
 
     def _publish_status(self) -> None:
         counters = self._counters
@@ -202,8 +200,8 @@ class ReconstructionNode(ShowroomNode):
     def _reset(self) -> str:
         self._worker.clear()
         self._reconstructor.reset()
-        self._map.forget_path()
-        self._map.publish_cleared(self._stamp_ns)
+        self._reconstructor.mesh_update()  # what it reports as removed is removed by the reset below
+        self._map.reset(self._stamp_ns)
         return "the map is empty"
 
     def _set_paused(self, is_paused: bool) -> str:

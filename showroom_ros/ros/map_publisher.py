@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,6 @@ from showroom_ros.settings import PublishSettings
 
 _UNACKED_MESSAGES = 16
 """Mesh messages sent before waiting for reliable subscribers, so that none outruns their history."""
-
-Blocks = Mapping[BlockIndex, Mesh]
 
 
 def visible_provenances(settings: PublishSettings) -> frozenset[Provenance]:
@@ -66,6 +63,7 @@ class MapPublisher:
         self._depth_info = node.create_publisher(CameraInfo, "~/depth/camera_info", output_qos())
         self._path = node.create_publisher(Path, "~/path", map_qos())
         self._poses: list[PoseStamped] = []
+        self._blocks: dict[BlockIndex, Mesh] = {}
         self._mesh_subscribers = self._sent_poses = 0
         self.bytes_published = 0
 
@@ -98,26 +96,42 @@ class MapPublisher:
         return changed
 
     def publish_update(self, update: MapUpdate) -> None:
-        """Sends changed and removed blocks."""
+        """Remembers changed and removed blocks, and sends them if somebody watches."""
+        self.remember(update)
+        if self.wants_mesh:
+            self._send_blocks(update)
+
+    def remember(self, update: MapUpdate) -> None:
+        """Takes over changed and removed blocks without sending them."""
+        for index in update.removed:
+            self._blocks.pop(index, None)
+        self._blocks.update(update.blocks)
+
+    def _send_blocks(self, update: MapUpdate) -> None:
         markers = self._book.markers(update.blocks, update.removed)
         for sent, message in enumerate(marker_messages(markers, self._frame, update.stamp_ns), start=1):
             self._send(self._mesh, message)
             if sent % _UNACKED_MESSAGES == 0:
                 self._mesh.wait_for_all_acked()
 
-    def publish_whole(self, blocks: Blocks, stamp_ns: int) -> None:
-        """Replaces what every subscriber shows by the whole map."""
-        self.publish_cleared(stamp_ns)
-        self.publish_update(MapUpdate(stamp_ns, dict(blocks)))
+    def publish_whole(self, stamp_ns: int) -> int:
+        """Replaces what every subscriber shows by the whole map as last updated; returns its blocks."""
+        self._clear_subscribers(stamp_ns)
+        self._send_blocks(MapUpdate(stamp_ns, self._blocks))
+        return len(self._blocks)
 
-    def publish_cleared(self, stamp_ns: int) -> None:
-        """Tells every subscriber that the map is empty."""
+    def reset(self, stamp_ns: int) -> None:
+        """Forgets blocks and path, and tells every subscriber that the map is empty."""
+        self._blocks, self._poses = {}, []
+        self._clear_subscribers(stamp_ns)
+
+    def _clear_subscribers(self, stamp_ns: int) -> None:
         self._book.clear()
         self._send(self._mesh, marker_array_bytes([DeleteAllMarkers()], self._frame, stamp_ns))
 
-    def publish_points(self, blocks: Blocks, stamp_ns: int) -> None:
+    def publish_points(self, stamp_ns: int) -> None:
         """Sends the vertices of all blocks as a cloud with colour and provenance."""
-        mesh = Mesh.concatenate(blocks.values())
+        mesh = Mesh.concatenate(self._blocks.values())
         shown = np.isin(mesh.provenance, [int(value) for value in self._book.visible])
         self._send(
             self._points,
@@ -142,10 +156,6 @@ class MapPublisher:
             path.header.stamp = self._poses[-1].header.stamp if self._poses else path.header.stamp
             self._path.publish(path)
             self._sent_poses = len(self._poses)
-
-    def forget_path(self) -> None:
-        """Starts a new path."""
-        self._poses = []
 
     def close(self) -> None:
         """Removes the publishers."""

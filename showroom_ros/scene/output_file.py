@@ -26,12 +26,12 @@ def atomic_output(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     if path.is_dir():
-        raise OutputError(f"{path} is a folder, expected a file name")
+        raise OutputError(f"{path}: cannot be written: it is a folder, expected a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -43,7 +43,7 @@ def atomic_output(path: str | Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         raise
 
 

@@ -79,12 +79,16 @@ def test_a_node_that_cannot_start_is_named(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with NodeGraph(settings, GraphOptions(nodes=("reconstruction_node",), log_file=tmp_path / "log")) as graph:
-        with pytest.raises(ShowroomError, match="reconstruction_node"):
-            for _ in range(600):
-                graph.check_alive()
-                time.sleep(0.1)
+    options = GraphOptions(nodes=("reconstruction_node",), log_file=tmp_path / "log")
+    with NodeGraph(settings, options) as graph, pytest.raises(ShowroomError, match="reconstruction_node"):
+        wait_for_its_end(graph)
     assert "cuda" in (tmp_path / "log").read_text().lower()
+
+
+def wait_for_its_end(graph: NodeGraph) -> None:
+    for _ in range(600):
+        graph.check_alive()
+        time.sleep(0.1)
 
 
 def test_showroom_run_stops_on_sigint(tmp_path: Path) -> None:
