@@ -26,13 +26,13 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_from(arguments: argparse.Namespace) -> Settings:
-    """Defaults, then the YAML files in order, then ``--set``.
+def settings_from(arguments: argparse.Namespace, base: Settings | None = None) -> Settings:
+    """``base`` (the defaults if None), then the YAML files in order, then ``--set``.
 
     Raises:
         SettingsError: unreadable file, unknown name, value out of range, ``--set`` without ``=``.
     """
-    settings = load_settings(*arguments.params_file)
+    settings = load_settings(*arguments.params_file, base=base)
     for assignment in arguments.set:
         name, separator, value = assignment.partition("=")
         if not separator:

@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rosbag", type=Path, help="replay this bag through the graph (implies use_sim_time)")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
     parser.add_argument("--loop", action="store_true", help="replay for ever")
+    parser.add_argument(
+        "--sensor", default="", help="topics and settings of a camera driver (config/sensors), or a file"
+    )
     parser.add_argument("--viewer", action="store_true", help="serve the browser page")
     parser.add_argument("--one-process", action="store_true", help="all nodes in this process")
     parser.add_argument("--namespace", default="", help="put before every node and topic")
@@ -26,16 +29,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs until Ctrl-C, or until the bag ends."""
     from showroom_ros.nodes.bag_player_node import play_bag
     from showroom_ros.nodes.graph import GraphOptions, NodeGraph
+    from showroom_ros.nodes.sensors import load_sensor, remappings_of
+    from showroom_ros.ros.dds import config_file
+    from showroom_ros.settings import Settings, override
 
+    sensor = load_sensor(arguments.sensor, config_file("showroom.yaml").parent / "sensors")
+    settings = settings_from(arguments, override(Settings(), sensor.settings, f"sensor {arguments.sensor}"))
     options = GraphOptions(
         nodes=["keyframe_node", "reconstruction_node", *(["viewer_node"] if arguments.viewer else [])],
         one_process=arguments.one_process,
         use_sim_time=arguments.rosbag is not None,
         namespace=arguments.namespace,
-        remappings=parse_remappings(arguments.remap),
+        remappings={**dict(remappings_of(sensor.topics)), **parse_remappings(arguments.remap)},
         log_level=arguments.log_level,
     )
-    with NodeGraph(settings_from(arguments), options) as graph:
+    with NodeGraph(settings, options) as graph:
         if arguments.rosbag is None:
             return graph.wait()
         play_bag(

@@ -48,10 +48,15 @@ def profile_path() -> Path:
         ShowroomError: the file is neither in the source tree nor in the installed share folder.
     """
     has_room = not SHARED_MEMORY.is_dir() or shutil.disk_usage(SHARED_MEMORY).free >= _ROOM_BYTES
-    return _find(_PROFILE if has_room else _SMALL_PROFILE)
+    return config_file(_PROFILE if has_room else _SMALL_PROFILE)
 
 
-def _find(name: str) -> Path:
+def config_file(name: str) -> Path:
+    """A file of ``config/``, in the source tree or in the installed share folder.
+
+    Raises:
+        ShowroomError: it is in neither.
+    """
     here = Path(__file__).resolve()
     candidates = [here.parents[2] / "config" / name]
     candidates += [prefix / "share" / "showroom_ros" / "config" / name for prefix in (*here.parents, Path(sys.prefix))]

@@ -61,6 +61,7 @@ def test_reconstruct_writes_everything_and_is_deterministic(bag: Path, tmp_path:
         (["convert", "{tmp}", "{tmp}/out"], "looked for"),
         (["view", "{tmp}"], "mesh.ply"),
         (["run", "--remap", "a=b"], "FROM:=TO"),
+        (["run", "--sensor", "realsense_d999"], "realsense_d435"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -45,7 +45,7 @@ def test_best_effort_images_arrive_whole_between_two_processes(streams):
 
 
 def test_the_small_profile_does_too():
-    profile = str(dds._find("fastdds_profile_small.xml"))
+    profile = str(dds.config_file("fastdds_profile_small.xml"))
     assert images_received(1, FASTRTPS_DEFAULT_PROFILES_FILE=profile) == [FRAMES]
 
 
@@ -66,4 +66,4 @@ def test_little_shared_memory_takes_the_small_profile(monkeypatch, tmp_path, fre
 
 def test_a_missing_profile_says_where_it_was_looked_for():
     with pytest.raises(ShowroomError, match=r"nothing.xml was not found, expected .*config"):
-        dds._find("nothing.xml")
+        dds.config_file("nothing.xml")

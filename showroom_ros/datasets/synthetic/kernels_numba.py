@@ -114,65 +114,88 @@ def shade_rows(  # type: ignore[no-untyped-def]
     end_row,
     radiance,
 ):
-    """Fills rows of ``radiance`` float32 [H, W, 3]: filtered texture times interpolated light."""
-    levels = len(level_size)
-    albedo = np.empty(3, np.float32)
+    """Fills rows of ``radiance`` float32 [H, W, 3]: filtered texture times interpolated light.
+
+    On a triangle 1 / z and every attribute over z are linear in the pixel: their ``planes`` (rows: 1 / z,
+    u, v, red, green and blue light) are set up once per run of pixels on the same triangle.
+    """
+    highest = len(level_size) - 1.001
+    planes = np.empty((6, 3))
     for v in range(first_row, end_row):
         y = (v - camera[3]) / camera[1]
+        last, density, steepness = -1, 0.0, 0.0
         for u in range(index.shape[1]):
             t = index[v, u]
             if t < 0:
                 continue
             x = (u - camera[2]) / camera[0]
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
-            bx, by, bz = points[b, 0], points[b, 1], points[b, 2]
-            px, py, pz = points[c, 0], points[c, 1], points[c, 2]
-            w0 = (by * pz - bz * py) * x + (bz * px - bx * pz) * y + bx * py - by * px
-            w1 = (py * az - pz * ay) * x + (pz * ax - px * az) * y + px * ay - py * ax
-            w2 = (ay * bz - az * by) * x + (az * bx - ax * bz) * y + ax * by - ay * bx
-            scale = 1 / (w0 + w1 + w2)
-            w0, w1, w2 = w0 * scale, w1 * scale, w2 * scale
-            depth = w0 * az + w1 * bz + w2 * pz
-            ux, uy, uz = bx - ax, by - ay, bz - az
-            vx, vy, vz = px - ax, py - ay, pz - az
-            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-            slope = nx * x + ny * y + nz
-            cosine2 = slope * slope / ((nx * nx + ny * ny + nz * nz) * (x * x + y * y + 1))
-            footprint = texels_per_m[t] * depth / camera[0]
+            if t != last:
+                last = t
+                steepness = _attribute_planes(points, triangles, t, uv, light, planes)
+                density = (texels_per_m[t] / camera[0]) ** 2
+            depth = 1 / (planes[0, 0] * x + planes[0, 1] * y + planes[0, 2])
+            s = (planes[1, 0] * x + planes[1, 1] * y + planes[1, 2]) * depth
+            r = 1 - (planes[2, 0] * x + planes[2, 1] * y + planes[2, 2]) * depth
+            cosine2 = steepness / (depth * depth * (x * x + y * y + 1))
             # half the logarithm of the squared footprint, stretched by 1 / sqrt(cosine)
-            level = 0.5 * np.log2(max(footprint * footprint / np.sqrt(max(cosine2, 0.0016)), 1e-12))
-            level = min(max(level, 0.0), levels - 1.001)
+            level = 0.5 * np.log2(max(density * depth * depth / np.sqrt(max(cosine2, 0.0016)), 1e-12))
+            level = min(max(level, 0.0), highest)
             lower = int(level)
             mix = level - lower
-            s = w0 * uv[a, 0] + w1 * uv[b, 0] + w2 * uv[c, 0]
-            r = 1 - (w0 * uv[a, 1] + w1 * uv[b, 1] + w2 * uv[c, 1])
-            albedo[:] = 0
-            for step in range(2):
-                share = mix if step == 1 else 1.0 - mix
-                if share <= 0:
-                    continue
-                size = level_size[lower + step]
-                _add_texel(
-                    albedo, share / 65025.0, s, r, pyramid, level_start[lower + step] + material[t] * size * size, size
-                )
-            for k in range(3):
-                radiance[v, u, k] = albedo[k] * (w0 * light[a, k] + w1 * light[b, k] + w2 * light[c, k])
+            size = level_size[lower]
+            base = level_start[lower] + material[t] * size * size
+            red, green, blue = _texel(s, r, pyramid, base, size)
+            if mix > 0:
+                size = level_size[lower + 1]
+                base = level_start[lower + 1] + material[t] * size * size
+                red1, green1, blue1 = _texel(s, r, pyramid, base, size)
+                red, green, blue = red + mix * (red1 - red), green + mix * (green1 - green), blue + mix * (blue1 - blue)
+            radiance[v, u, 0] = red * (planes[3, 0] * x + planes[3, 1] * y + planes[3, 2]) * depth
+            radiance[v, u, 1] = green * (planes[4, 0] * x + planes[4, 1] * y + planes[4, 2]) * depth
+            radiance[v, u, 2] = blue * (planes[5, 0] * x + planes[5, 1] * y + planes[5, 2]) * depth
+
+
+@njit(cache=True, nogil=True)
+def _attribute_planes(points, triangles, t, uv, light, planes):  # type: ignore[no-untyped-def]
+    """Sets ``planes`` [6, 3] of a triangle; returns (distance of its plane from the camera)^2."""
+    a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+    ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+    bx, by, bz = points[b, 0], points[b, 1], points[b, 2]
+    px, py, pz = points[c, 0], points[c, 1], points[c, 2]
+    ux, uy, uz, wx, wy, wz = bx - ax, by - ay, bz - az, px - ax, py - ay, pz - az
+    nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+    offset = nx * ax + ny * ay + nz * az
+    edges = (
+        (by * pz - bz * py, bz * px - bx * pz, bx * py - by * px),
+        (py * az - pz * ay, pz * ax - px * az, px * ay - py * ax),
+        (ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx),
+    )
+    planes[0, 0], planes[0, 1], planes[0, 2] = nx / offset, ny / offset, nz / offset
+    for k in range(3):
+        ea, eb, ec = edges[0][k] / offset, edges[1][k] / offset, edges[2][k] / offset
+        for channel in range(2):
+            planes[1 + channel, k] = ea * uv[a, channel] + eb * uv[b, channel] + ec * uv[c, channel]
+        for channel in range(3):
+            planes[3 + channel, k] = ea * light[a, channel] + eb * light[b, channel] + ec * light[c, channel]
+    return offset * offset / (nx * nx + ny * ny + nz * nz)
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _add_texel(albedo, share, s, r, pyramid, base, size):  # type: ignore[no-untyped-def]
-    """Adds ``share`` of the squared bilinear texel at (s, r) of one level; sizes are powers of two."""
+def _texel(s, r, pyramid, base, size):  # type: ignore[no-untyped-def]
+    """Albedo at (s, r) of one level, bilinear; sizes are powers of two, texels square roots times 255."""
     column, row = s * size - 0.5, r * size - 0.5
     i, j = int(np.floor(column)), int(np.floor(row))
-    fi, fj = column - i, row - j
+    fi, fj = np.float32(column - i), np.float32(row - j)
     i0, j0, i1, j1 = i & (size - 1), j & (size - 1), (i + 1) & (size - 1), (j + 1) & (size - 1)
     p00, p01 = base + j0 * size + i0, base + j0 * size + i1
     p10, p11 = base + j1 * size + i0, base + j1 * size + i1
-    w00, w01, w10, w11 = (1 - fi) * (1 - fj), fi * (1 - fj), (1 - fi) * fj, fi * fj
-    for k in range(3):
-        value = w00 * pyramid[p00, k] + w01 * pyramid[p01, k] + w10 * pyramid[p10, k] + w11 * pyramid[p11, k]
-        albedo[k] += share * value * value
+    one, scale = np.float32(1), np.float32(1 / 255)
+    w00, w01 = (one - fi) * (one - fj) * scale, fi * (one - fj) * scale
+    w10, w11 = (one - fi) * fj * scale, fi * fj * scale
+    red = w00 * pyramid[p00, 0] + w01 * pyramid[p01, 0] + w10 * pyramid[p10, 0] + w11 * pyramid[p11, 0]
+    green = w00 * pyramid[p00, 1] + w01 * pyramid[p01, 1] + w10 * pyramid[p10, 1] + w11 * pyramid[p11, 1]
+    blue = w00 * pyramid[p00, 2] + w01 * pyramid[p01, 2] + w10 * pyramid[p10, 2] + w11 * pyramid[p11, 2]
+    return red * red, green * green, blue * blue
 
 
 @njit(cache=True, nogil=True)
