@@ -26,6 +26,7 @@ _STEP = 0.8
 _ESCAPE_STEPS = 3
 """A ray that starts inside occupied voxels (thin things fill theirs on both sides) may leave them first."""
 _CHUNK = 400_000
+_FIXED_POINT = 2.0**20
 _BARYCENTRICS = (
     (1, 1, 1),
     (4, 1, 1),
@@ -161,9 +162,10 @@ class OccupancyGrid:
     def averaged(self, radiosity: Tensor) -> Tensor:
         """Mean over each voxel of a quantity of the vertices, [voxels, 3]."""
         values = torch.einsum("sk,tkd->tsd", self._weights, radiosity[self.triangles]).reshape(-1, 3)
-        total = torch.zeros((len(self.occupied), 4), device=self.device)
-        total.index_add_(0, self._sample_voxel, torch.cat([values, torch.ones_like(values[:, :1])], 1))
-        return total[:, :3] / total[:, 3:].clamp(min=1)
+        fixed = torch.cat([values * _FIXED_POINT, torch.ones_like(values[:, :1])], 1).round().long()
+        total = torch.zeros((len(self.occupied), 4), dtype=torch.int64, device=self.device)
+        total.index_add_(0, self._sample_voxel, fixed)  # integers: the same sum in whatever order CUDA adds
+        return (total[:, :3] / total[:, 3:].clamp(min=1) / _FIXED_POINT).float()
 
 
 def baked_light(room: Room, lights: list[AreaLight], device: str = "cpu") -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -149,6 +151,32 @@ def test_colors_of_the_mesh_are_those_of_the_images(recording: SyntheticSequence
 def test_opened_by_name() -> None:
     with pytest.raises(DatasetError, match="synthetic:seven"):
         open_sequence("synthetic:seven")
+
+
+_BARE = """
+import pkgutil, sys
+blocked = {"numba", "cv2", "scipy", "open3d", "yaml", "rclpy", "rosbags"}
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ImportError(name)
+sys.meta_path.insert(0, Finder())
+import importlib, torch
+import showroom_ros.datasets.synthetic as package
+names = {m.name for m in pkgutil.iter_modules(package.__path__)} - {"kernels_numba"}
+for name in sorted(names):
+    importlib.import_module(f"{package.__name__}.{name}")
+from showroom_ros.datasets.synthetic.backends import numba_kernels
+assert numba_kernels("auto", torch.device("cpu")) is None
+assert not blocked & set(sys.modules), blocked & set(sys.modules)
+print(len(names))
+"""
+
+
+def test_needs_torch_and_numpy_only() -> None:
+    found = subprocess.run([sys.executable, "-c", _BARE], capture_output=True, text=True, timeout=120, check=False)
+    assert found.returncode == 0, found.stderr
+    assert int(found.stdout) >= 15
 
 
 @pytest.mark.parametrize(
