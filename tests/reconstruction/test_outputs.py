@@ -23,7 +23,7 @@ def test_everything_else_is_refused(tmp_path: Path, path: str) -> None:
     root = tmp_path / "out"
     root.mkdir()
     (root / "link").symlink_to(tmp_path)
-    with pytest.raises(OutputError, match="file_path|output_dir"):
+    with pytest.raises(OutputError, match=r"file_path|output_dir"):
         resolve_output(path, OutputSettings(output_dir=str(root)))
 
 
