@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,12 @@ def redkitchen(shared_data: Path) -> Path:
     if not path.is_dir():
         pytest.skip(f"no RedKitchen recording at {path}")
     return path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ros_ends_with_its_module() -> Iterator[None]:
+    """Whoever initialised ROS in this process, the next module starts without it."""
+    yield
+    rclpy = sys.modules.get("rclpy")
+    if rclpy is not None:
+        rclpy.try_shutdown()

@@ -6,26 +6,25 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from std_srvs.srv import Trigger
 
-from showroom_ros.errors import InputError, ShowroomError
+from showroom_ros.errors import InputError
 from showroom_ros.reconstruction.outputs import make_parent, resolve_output
 from showroom_ros.reconstruction.reconstructor import Reconstructor
 from showroom_ros.reconstruction.warm_up import warm_up
 from showroom_ros.ros.cdr import read_view, stamp_and_frame
 from showroom_ros.ros.conversions import stamp_from_ns
-from showroom_ros.ros.interfaces import FilePath, Status
+from showroom_ros.ros.interfaces import Status
 from showroom_ros.ros.interfaces import View as ViewMessage
 from showroom_ros.ros.lifecycle import ShowroomNode
 from showroom_ros.ros.map_publisher import MapPublisher
 from showroom_ros.ros.qos import map_qos, view_qos
 from showroom_ros.ros.runner import run_node
+from showroom_ros.ros.services import TIMEOUT_S, WorkerServices
 from showroom_ros.ros.worker import Worker
 from showroom_ros.scene.mesh_files import save_mesh
 from showroom_ros.settings import Settings
@@ -34,7 +33,6 @@ GROUPS = ("pose", "map", "reconstruction", "publish", "output")
 _HOUSEKEEPING_S = 0.2
 _MAX_UNMESHED_VIEWS = 4
 """While views queue up, only every so many are meshed."""
-_SERVICE_TIMEOUT_S = 300.0
 
 
 class ReconstructionNode(ShowroomNode):
@@ -67,27 +65,20 @@ class ReconstructionNode(ShowroomNode):
             name="reconstruction",
         )
         self._worker.start()
-        group = MutuallyExclusiveCallbackGroup()
-        actions: dict[str, Callable[[], str]] = {
-            "reset": self._reset,
-            "pause": lambda: self._set_paused(True),
-            "resume": lambda: self._set_paused(False),
-            "publish_map": self._publish_whole_map,
-        }
-        file_actions = {"save_mesh": self._save_mesh, "save_map": self._save_map, "load_map": self._load_map}
-        self._offered = [
-            *(
-                self.create_service(Trigger, f"~/{n}", self._triggered(a), callback_group=group)
-                for n, a in actions.items()
-            ),
-            *(
-                self.create_service(FilePath, f"~/{n}", self._filed(a), callback_group=group)
-                for n, a in file_actions.items()
-            ),
-        ]
+        self._map_services = WorkerServices(
+            self,
+            self._worker,
+            {
+                "reset": self._reset,
+                "pause": lambda: self._set_paused(True),
+                "resume": lambda: self._set_paused(False),
+                "publish_map": self._publish_whole_map,
+            },
+            {"save_mesh": self._save_mesh, "save_map": self._save_map, "load_map": self._load_map},
+        )
         # ROS time stands still when a bag ends; housekeeping must not
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timers = [
+        self._map_timers = [
             self.create_timer(_HOUSEKEEPING_S, self._worker.wake, clock=steady),
             self.create_timer(1.0 / self.settings.publish.status_rate_hz, self._publish_status, clock=steady),
         ]
@@ -99,10 +90,9 @@ class ReconstructionNode(ShowroomNode):
     def cleanup(self) -> None:
         """Frees the map."""
         self._worker.stop()
-        for timer in self._timers:
+        for timer in self._map_timers:
             self.destroy_timer(timer)
-        for service in self._offered:
-            self.destroy_service(service)
+        self._map_services.close()
         self.destroy_publisher(self._status)
         self._map.close()
         del self._reconstructor
@@ -110,7 +100,7 @@ class ReconstructionNode(ShowroomNode):
     def on_settings(self, old: Settings, new: Settings) -> None:
         """Hands live settings to the map's thread."""
         if hasattr(self, "_worker"):
-            self._worker.call(lambda: self._apply(new), timeout_s=_SERVICE_TIMEOUT_S)
+            self._worker.call(lambda: self._apply(new), timeout_s=TIMEOUT_S)
 
     def diagnostic_values(self) -> Mapping[str, Any]:
         """Counters for ``/diagnostics``."""
@@ -224,21 +214,6 @@ class ReconstructionNode(ShowroomNode):
         self._reconstructor.load_map(path)
         self._publish_whole_map()
         return f"{self._reconstructor.volume.block_count} blocks read from {path}"
-
-    def _triggered(self, action: Callable[[], str]) -> Callable[[Any, Any], Any]:
-        return lambda request, response: self._answer(action, response)
-
-    def _filed(self, action: Callable[[str], str]) -> Callable[[Any, Any], Any]:
-        return lambda request, response: self._answer(lambda: action(request.file_path), response)
-
-    def _answer(self, action: Callable[[], str], response: Any) -> Any:
-        """Runs a service on the map's thread; what went wrong is the answer, not an exception."""
-        try:
-            response.message = self._worker.call(action, timeout_s=_SERVICE_TIMEOUT_S)
-            response.success = True
-        except ShowroomError as error:
-            response.success, response.message = False, str(error)
-        return response
 
 
 def main() -> int:
