@@ -57,7 +57,8 @@ class ShowroomNode(LifecycleNode):
             self.declare_parameter("autostart", True)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-_JUMP_BACK_S), on_clock_change=False)
         self._jump_handle = self.get_clock().create_jump_callback(threshold, post_callback=self._jumped)
-        self._name_checks_left = _NAME_CHECKS
+        self._name_checks_left = 2 * _NAME_CHECKS
+        self._name_taken_checks = 0
         # simulated time may stand still, or not have begun
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._start_timer = self.create_timer(0.0, self._start, clock=self.steady_clock)
@@ -260,7 +261,10 @@ class ShowroomNode(LifecycleNode):
     def _check_name(self) -> None:
         """A node that starts on a taken name gives way; both would answer the same services."""
         own = (self.get_name(), self.get_namespace())
-        if self.get_node_names_and_namespaces().count(own) > 1:
+        # one that has just ended is seen a little longer: only a name that stays taken counts
+        is_taken = self.get_node_names_and_namespaces().count(own) > 1
+        self._name_taken_checks = self._name_taken_checks + 1 if is_taken else 0
+        if self._name_taken_checks >= _NAME_CHECKS:
             self.fail(
                 ShowroomError(
                     f"another node is named {self.get_fully_qualified_name()} already; start this one with "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,17 @@ from showroom_ros.scene.mesh_files import load_mesh
 from showroom_ros.scene.view import Provenance, View
 
 pytestmark = pytest.mark.ros
+
+NAMESPACE = "shared"
+"""Of the test that runs: discovery remembers the nodes of the one before for a while."""
+_COUNTER = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def namespace() -> None:
+    global NAMESPACE
+    NAMESPACE = f"test_{next(_COUNTER)}"
+
 
 CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
 
@@ -89,7 +101,7 @@ def room_view(index: int, **changes: object) -> View:
 def running_node(tmp_path: Path, **parameters: object) -> Iterator[ReconstructionNode]:
     """The node, spinning in this process, active."""
     settings = {"map.voxel_size_m": 0.04, "map.truncation_m": 0.16, "output.output_dir": str(tmp_path), **parameters}
-    arguments = ["--ros-args"]
+    arguments = ["--ros-args", "-r", f"__ns:=/{NAMESPACE}"]
     for name, value in settings.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         arguments += ["-p", f"{name}:={text}"]
@@ -115,13 +127,18 @@ def state_of(node: ReconstructionNode) -> str:
     return node._state_machine.current_state[1]
 
 
+def follow() -> MapClient:
+    """A client of the node under test."""
+    return MapClient(f"{NAMESPACE}/reconstruction_node")
+
+
 class ViewSender:
     """Publishes views as keyframe_node does."""
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.node = rclpy.create_node("view_sender", context=self.context)
+        self.node = rclpy.create_node("view_sender", context=self.context, namespace=NAMESPACE)
         self.publisher = self.node.create_publisher(ViewMessage, "keyframe_node/view", view_qos())
 
     def send(self, *views: View | bytes, world_frame: str = "odom") -> None:
@@ -150,15 +167,19 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60
 
 
 def wait_for_status(client: MapClient, **expected: int) -> None:
-    wait_until(
-        lambda: client.status is not None and all(getattr(client.status, k) >= v for k, v in expected.items()),
-        f"a status with {expected}",
-    )
+    try:
+        wait_until(
+            lambda: client.status is not None and all(getattr(client.status, k) >= v for k, v in expected.items()),
+            f"a status with {expected}",
+            20.0,
+        )
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the last was {client.status}") from None
 
 
 def test_room_over_topics_is_scored(tmp_path: Path, sender: ViewSender) -> None:
-    with running_node(tmp_path) as node, MapClient() as client:
-        wait_until(lambda: node.count_subscribers("/reconstruction_node/mesh") > 0, "the mesh subscriber")
+    with running_node(tmp_path) as node, follow() as client:
+        wait_until(lambda: node.count_subscribers(f"/{NAMESPACE}/reconstruction_node/mesh") > 0, "the mesh subscriber")
         sender.send(*(room_view(i) for i in range(40)))
         wait_for_status(client, views_fused=40)
         wait_until(lambda: client.arrivals and client.arrivals[-1][0] == room_view(39).stamp_ns, "the newest mesh")
@@ -170,7 +191,7 @@ def test_room_over_topics_is_scored(tmp_path: Path, sender: ViewSender) -> None:
         assert set(client.mesh().provenance) == {Provenance.MEASURED}
         assert client.status.views_dropped == 0
 
-        with MapClient() as late:
+        with follow() as late:
             wait_until(lambda: late.arrivals, "the map at a late joiner")
             wait_until(lambda: len(late.mesh().triangles) == len(client.mesh().triangles), "the whole map")
             np.testing.assert_allclose(
@@ -179,7 +200,7 @@ def test_room_over_topics_is_scored(tmp_path: Path, sender: ViewSender) -> None:
 
 
 def test_services(tmp_path: Path, sender: ViewSender) -> None:
-    with running_node(tmp_path) as node, MapClient() as client:
+    with running_node(tmp_path) as node, follow() as client:
         sender.send(*(room_view(i) for i in range(6)))
         wait_for_status(client, views_fused=6)
         client.file_service("save_mesh", "room.ply")
@@ -212,7 +233,7 @@ def test_services(tmp_path: Path, sender: ViewSender) -> None:
 
 def test_bad_views_are_counted_and_the_map_lives(tmp_path: Path, sender: ViewSender) -> None:
     good = room_view(0)
-    with running_node(tmp_path) as node, MapClient() as client:
+    with running_node(tmp_path) as node, follow() as client:
         sender.send(good)
         wait_for_status(client, views_fused=1)
         wait_until(lambda: len(client.mesh().triangles), "a mesh")
@@ -239,7 +260,7 @@ def test_bad_views_are_counted_and_the_map_lives(tmp_path: Path, sender: ViewSen
 
 
 def test_save_while_views_stream_in(tmp_path: Path, sender: ViewSender) -> None:
-    with running_node(tmp_path), MapClient() as client:
+    with running_node(tmp_path), follow() as client:
         streaming = threading.Thread(target=lambda: [sender.send(room_view(i)) or time.sleep(0.03) for i in range(40)])
         streaming.start()
         wait_for_status(client, views_fused=2)
@@ -255,7 +276,7 @@ def test_save_while_views_stream_in(tmp_path: Path, sender: ViewSender) -> None:
 def test_looped_views_stay_under_the_cap_and_time_may_jump_back(tmp_path: Path, sender: ViewSender) -> None:
     with (
         running_node(tmp_path, **{"map.max_bytes": 1_000_000, "map.voxel_size_m": 0.03}) as node,
-        MapClient() as client,
+        follow() as client,
     ):
         for loop in range(3):
             sender.send(*(room_view(i) for i in range(40)))
@@ -268,8 +289,10 @@ def test_looped_views_stay_under_the_cap_and_time_may_jump_back(tmp_path: Path, 
 
 def test_points_carry_provenance_and_live_settings_hide_it(tmp_path: Path, sender: ViewSender) -> None:
     clouds: list[PointCloud2] = []
-    with running_node(tmp_path, **{"publish.points_rate_hz": 10.0}) as node, MapClient() as client:
-        client._node.create_subscription(PointCloud2, "reconstruction_node/points", clouds.append, map_qos())
+    with running_node(tmp_path, **{"publish.points_rate_hz": 10.0}) as node, follow() as client:
+        client._node.create_subscription(
+            PointCloud2, f"{NAMESPACE}/reconstruction_node/points", clouds.append, map_qos()
+        )
         sender.send(*(room_view(i) for i in range(3)))
         wait_until(lambda: clouds and clouds[-1].width > 100, "points")
         cloud = clouds[-1]
@@ -314,5 +337,5 @@ def test_bad_paths_are_answered_not_obeyed(
 @pytest.fixture(scope="module")
 def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, MapClient]]:
     folder = tmp_path_factory.mktemp("output")
-    with running_node(folder), MapClient() as client:
+    with running_node(folder), follow() as client:
         yield folder, client

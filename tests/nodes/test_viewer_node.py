@@ -116,7 +116,7 @@ def test_the_mesh_follows_the_publisher(graph):
 
     publisher.publish_update(MapUpdate(2, {(0, 0, 0): patch(0.0, Provenance.PREDICTED)}, removed=((1, 0, 0),)))
     wait_until(lambda: {key[0] for key in viewer.blocks} == {"predicted"} and len(viewer.blocks) == 1, what="change")
-    publisher.publish_cleared(3)
+    publisher.reset(3)
     wait_until(lambda: not viewer.blocks, what="empty map")
     publisher.close()
 
