@@ -32,11 +32,14 @@ EXTRAS = {
         "setuptools==79.0.1",
     ],
     "viewer": ["viser==1.1.1"],
+    # HDF5 data sets, preparation on a cluster, image similarity.
+    "data": ["h5py==3.16.0", "submitit==1.5.4", "scikit-image==0.26.0"],
     "peers": ["open3d==0.20.0"],
     "test": [
         "pytest==9.2.0",
         "pytest-timeout==2.4.0",
         "hypothesis==6.170.15",
+        "evo==1.38.1",
         "ruff==0.17.5",
         "mypy==2.4.1",
         "types-PyYAML==6.0.12.20261113",

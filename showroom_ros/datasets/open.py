@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from showroom_ros.bags.reader import looks_like_bag
-from showroom_ros.bags.sequence import BagSequence
-from showroom_ros.datasets.seven_scenes import SevenScenes, looks_like_seven_scenes
-from showroom_ros.datasets.tum import Tum, looks_like_tum
+from showroom_ros.datasets.catalog import DATASETS
+from showroom_ros.datasets.dataset import Dataset
 from showroom_ros.errors import DatasetError
 from showroom_ros.scene.view import Sequence
-
-Opener = Callable[[str], Sequence]
-
-FOLDER_READERS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Sequence]]] = {
-    "bag (rosbag2 folder, .mcap, .db3, ROS 1 .bag)": (looks_like_bag, BagSequence),
-    "7-Scenes sequence (frame-NNNNNN.color.png or .jpg)": (looks_like_seven_scenes, SevenScenes),
-    "TUM RGB-D recording (rgb.txt, or rgb/ and groundtruth.txt)": (looks_like_tum, Tum),
-}
-"""What a path may be: description, test, reader. Readers of other parts are added with ``register_reader``."""
 
 
 def _open_synthetic(seed: str) -> Sequence:
@@ -30,18 +19,8 @@ def _open_synthetic(seed: str) -> Sequence:
     return SyntheticSequence(int(seed))
 
 
-SCHEMES: dict[str, Opener] = {"synthetic": _open_synthetic}
+SCHEMES: dict[str, Callable[[str], Sequence]] = {"synthetic": _open_synthetic}
 """Sequences that are made rather than read: ``synthetic:3`` is given to the opener of ``synthetic``."""
-
-
-def register_reader(description: str, recognises: Callable[[Path], bool], read: Callable[[Path], Sequence]) -> None:
-    """Adds a kind of recording: ``recognises`` says whether a path is one, ``read`` opens it."""
-    FOLDER_READERS[description] = (recognises, read)
-
-
-def register_scheme(scheme: str, opener: Opener) -> None:
-    """Adds a name: ``open_sequence("<scheme>:<rest>")`` calls ``opener("<rest>")``."""
-    SCHEMES[scheme] = opener
 
 
 def open_sequence(source: str | Path) -> Sequence:
@@ -55,11 +34,21 @@ def open_sequence(source: str | Path) -> Sequence:
     if separator and scheme in SCHEMES:
         return SCHEMES[scheme](rest)
     path = Path(source)
+    return dataset_of(path).read(path)
+
+
+def dataset_of(path: Path) -> Dataset:
+    """The kind of recording a path is.
+
+    Raises:
+        DatasetError: nothing there, or nothing that is recognised; says what was looked for where.
+    """
     if not path.exists():
         known = "".join(f" or {name}:..." for name in sorted(SCHEMES))
         raise DatasetError(f"{path}: no such file or folder, expected a recording{known}")
-    for recognises, read in FOLDER_READERS.values():
-        if recognises(path):
-            return read(path)
+    for dataset in DATASETS:
+        if dataset.recognises(path):
+            return dataset
     content = ", ".join(sorted(item.name for item in path.iterdir())[:5]) if path.is_dir() else "a file"
-    raise DatasetError(f"{path}: not recognised ({content or 'empty folder'}); looked for: {'; '.join(FOLDER_READERS)}")
+    looked_for = "; ".join(f"{dataset.name} ({dataset.looked_for})" for dataset in DATASETS)
+    raise DatasetError(f"{path}: not recognised ({content or 'empty folder'}); looked for: {looked_for}")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from showroom_ros.datasets.dataset import Dataset
 from showroom_ros.datasets.files import read_color, read_depth, read_pose
 from showroom_ros.errors import DatasetError
 from showroom_ros.geometry.camera import Camera
@@ -127,3 +128,12 @@ def _color_files(path: Path) -> dict[int, Path]:
         hint = f"; open one of its sequences: {sequences}" if sequences else ""
         raise DatasetError(f"{path}: has no frame-NNNNNN.color.png or .jpg{hint}")
     return files
+
+
+DATASET = Dataset(
+    name="7scenes",
+    title="7-Scenes (Shotton et al., CVPR 2013)",
+    looked_for="frame-NNNNNN.color.png or .jpg",
+    recognises=looks_like_seven_scenes,
+    read=SevenScenes,
+)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from showroom_ros.datasets.dataset import Dataset
 from showroom_ros.datasets.files import read_color, read_depth, read_file_list, read_stamped_table, stamp_ns_from_text
 from showroom_ros.errors import DatasetError, InputError
 from showroom_ros.geometry.camera import Camera
@@ -152,3 +153,12 @@ def _pose(row: NDArray[np.float64]) -> NDArray[np.float64]:
         return pose_from(row[:3], quat_wxyz_from_xyzw(row[3:]))
     except InputError as error:
         raise DatasetError(f"groundtruth.txt: {error}") from error
+
+
+DATASET = Dataset(
+    name="tum",
+    title="TUM RGB-D (Sturm et al., IROS 2012)",
+    looked_for="rgb.txt, or rgb/ and groundtruth.txt",
+    recognises=looks_like_tum,
+    read=Tum,
+)

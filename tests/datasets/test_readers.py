@@ -12,6 +12,7 @@ from tiny_recording import TinyRecording
 
 from showroom_ros.bags.convert import convert
 from showroom_ros.datasets import open as opening
+from showroom_ros.datasets.catalog import DATASETS, dataset_named
 from showroom_ros.datasets.files import read_table, stamp_ns_from_text
 from showroom_ros.datasets.open import open_sequence
 from showroom_ros.datasets.seven_scenes import SevenScenes
@@ -225,22 +226,20 @@ def test_open_sequence(seven_scenes: Path, tmp_path: Path, monkeypatch: pytest.M
     assert open_sequence(str(seven_scenes)).name == "seq-01"
     for path, message in (
         (tmp_path / "gone", "gone: no such file or folder"),
-        (tmp_path, r"not recognised \(bag, seq-01\); looked for: bag \(rosbag2.*7-Scenes.*TUM"),
+        (tmp_path, r"not recognised \(bag, seq-01\); looked for: bag \(metadata.yaml.*7scenes.*tum \(rgb.txt"),
     ):
         with pytest.raises(DatasetError, match=message):
             open_sequence(path)
-    monkeypatch.setattr(opening, "SCHEMES", {})
-    opening.register_scheme("made", lambda rest: TinyRecording(int(rest)))
+    monkeypatch.setattr(opening, "SCHEMES", {"made": lambda rest: TinyRecording(int(rest))})
     assert len(open_sequence("made:5")) == 5
     with pytest.raises(DatasetError, match=r"expected a recording or made:\.\.\."):
         open_sequence("unknown:5")
 
 
-def test_readers_of_other_parts_are_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "FOLDER_READERS", dict(opening.FOLDER_READERS))
-    (tmp_path / "special.txt").touch()
-    opening.register_reader("special", lambda path: (path / "special.txt").is_file(), lambda path: TinyRecording(3))
-    assert len(open_sequence(tmp_path)) == 3
+def test_kinds_are_known_by_name() -> None:
+    assert [dataset_named(dataset.name) for dataset in DATASETS] == list(DATASETS)
+    with pytest.raises(DatasetError, match="data set 'kitti' is unknown, expected one of bag, 7scenes"):
+        dataset_named("kitti")
 
 
 def test_scene_folder_names_its_sequences(seven_scenes: Path) -> None:

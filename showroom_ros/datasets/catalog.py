@@ -1,0 +1,29 @@
+"""Every kind of recording that can be opened by its path, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from showroom_ros.bags.reader import looks_like_bag
+from showroom_ros.bags.sequence import BagSequence
+from showroom_ros.datasets import seven_scenes, tum
+from showroom_ros.datasets.dataset import Dataset
+from showroom_ros.errors import DatasetError
+
+BAG = Dataset("bag", "rosbag2 or ROS 1 bag", "metadata.yaml, .mcap, .db3 or ROS 1 .bag", looks_like_bag, BagSequence)
+
+DATASETS: tuple[Dataset, ...] = (
+    BAG,
+    seven_scenes.DATASET,
+    tum.DATASET,
+)
+
+
+def dataset_named(name: str) -> Dataset:
+    """The kind of that name.
+
+    Raises:
+        DatasetError: there is none; names those there are.
+    """
+    for dataset in DATASETS:
+        if dataset.name == name:
+            return dataset
+    raise DatasetError(f"data set '{name}' is unknown, expected one of {', '.join(d.name for d in DATASETS)}")

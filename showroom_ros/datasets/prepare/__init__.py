@@ -1,0 +1,1 @@
+"""From a data set as published to what training and evaluation read: resumable, parallel, verified."""
