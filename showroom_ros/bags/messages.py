@@ -13,7 +13,6 @@ from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import pose_from, quat_from_rotation, quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
 from showroom_ros.scene.image_codec import (
-    camera_from_info,
     decode_compressed_depth,
     decode_compressed_image,
     decode_depth,
@@ -63,23 +62,6 @@ def depth_of(message: Any, msgtype: str, name: str) -> NDArray[np.float32]:
     if msgtype == COMPRESSED_IMAGE:
         return decode_compressed_depth(message.format, message.data, name)
     return decode_depth(*_raw(message), name=name)
-
-
-def camera_of(message: Any, name: str, *, rectified: bool = False) -> Camera:
-    """The camera of a ``CameraInfo``; raises ``InputError``."""
-    roi = message.roi
-    return camera_from_info(
-        message.width,
-        message.height,
-        message.k,
-        message.d,
-        message.distortion_model,
-        message.p,
-        binning=(message.binning_x, message.binning_y),
-        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
-        rectified=rectified,
-        name=name,
-    )
 
 
 def transform_of(message: Any, name: str) -> NDArray[np.float64]:

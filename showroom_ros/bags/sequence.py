@@ -15,6 +15,7 @@ from showroom_ros.errors import BagError, TransformError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.transform_tree import PoseHistory, TransformBuffer
 from showroom_ros.scene.association import associate
+from showroom_ros.scene.camera_info import camera_from_message
 from showroom_ros.scene.rectification import rectify
 from showroom_ros.scene.view import SensorFrame, View
 
@@ -170,7 +171,7 @@ class BagSequence:
             elif topic in (self.topics.color_info, self.topics.depth_info):
                 if topic not in index.cameras:
                     info = self._bag.deserialize(data, topic)
-                    index.cameras[topic] = messages.camera_of(info, topic, rectified=self._rectified)
+                    index.cameras[topic] = camera_from_message(info, topic, rectified=self._rectified)
             elif topic == self.topics.pose:
                 _read_pose(index, self._bag.deserialize(data, topic), topic)
             else:

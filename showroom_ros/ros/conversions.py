@@ -19,9 +19,9 @@ from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import pose_from, quat_from_rotation, quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
 from showroom_ros.ros.cdr_stream import NANOSECONDS
 from showroom_ros.ros.interfaces import View as ViewMessage
+from showroom_ros.scene.camera_info import camera_from_message
 from showroom_ros.scene.image_codec import (
     RawImage,
-    camera_from_info,
     decode_compressed_depth,
     decode_compressed_image,
     decode_depth,
@@ -87,28 +87,6 @@ def image_message(image: NDArray, encoding: str, frame_id: str, stamp_ns: int) -
     message.step = image.nbytes // max(image.shape[0], 1)
     message.data = array.array("B", np.ascontiguousarray(image).tobytes())
     return message
-
-
-def camera_from_message(message: CameraInfo, name: str, *, rectified: bool = False) -> Camera:
-    """The camera of the images that come with ``message``; see ``scene.camera_info``.
-
-    Raises:
-        InputError: zero or negative focal length (an uncalibrated camera), unknown lens model, wrong
-            number of coefficients, or a region outside the image.
-    """
-    roi = message.roi
-    return camera_from_info(
-        message.width,
-        message.height,
-        message.k,
-        message.d,
-        message.distortion_model,
-        message.p,
-        binning=(message.binning_x, message.binning_y),
-        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
-        rectified=rectified,
-        name=name,
-    )
 
 
 def camera_info_message(camera: Camera, frame_id: str, stamp_ns: int) -> CameraInfo:

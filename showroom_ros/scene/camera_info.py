@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import DISTORTION_SIZES, Camera
@@ -53,6 +54,27 @@ def camera_from_info(
         return _windowed(camera, binning, roi)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
+
+
+def camera_from_message(message: Any, name: str, *, rectified: bool = False) -> Camera:
+    """``camera_from_info`` of a ``sensor_msgs/CameraInfo``, from rclpy or from a bag alike.
+
+    Raises:
+        InputError: as ``camera_from_info``.
+    """
+    roi = message.roi
+    return camera_from_info(
+        message.width,
+        message.height,
+        message.k,
+        message.d,
+        message.distortion_model,
+        message.p,
+        binning=(message.binning_x, message.binning_y),
+        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
+        rectified=rectified,
+        name=name,
+    )
 
 
 def _lens(d: Sequence[float], model: str, name: str) -> tuple[str, tuple[float, ...]]:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from showroom_ros.errors import InputError
-from showroom_ros.scene.camera_info import camera_from_info
 from showroom_ros.scene.depth_codec import (
     Buffer,
     decode_compressed_depth,
@@ -26,7 +25,6 @@ from showroom_ros.scene.depth_codec import (
 
 __all__ = [
     "RawImage",
-    "camera_from_info",
     "decode_compressed_depth",
     "decode_compressed_image",
     "decode_depth",

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from showroom_ros.errors import InputError
+from showroom_ros.scene.camera_info import camera_from_info
 from showroom_ros.scene.image_codec import (
-    camera_from_info,
     decode_compressed_depth,
     decode_compressed_image,
     decode_depth,
