@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,24 +76,53 @@ class Room:
         return (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
 
 
-def make_room(seed: int, kind: str | None = None, shape: str = "rectangle", device: str = "cpu") -> Room:
+@dataclass(frozen=True)
+class RoomSettings:
+    """What kind of room to make; what is None is drawn from the seed.
+
+    Attributes:
+        kind: one of ``interiors.KINDS``; of the first room where there are several.
+        shape: one of ``SHAPES``; of the first room where there are several.
+        rooms: how many rooms, joined by open doorways.
+        assets: folder of GLB models to furnish with besides the parametric pieces.
+        textures: folder of images to hang on the walls.
+        clutter: how many small things lie about; 0 = none, 1 = as usual.
+    """
+
+    kind: str | None = None
+    shape: str | None = None
+    rooms: int = 1
+    assets: Path | None = None
+    textures: Path | None = None
+    clutter: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        if self.kind is not None and self.kind not in KINDS:
+            raise InputError(f"room kind '{self.kind}' is unknown, expected one of {', '.join(KINDS)}")
+        if self.shape is not None and self.shape not in SHAPES:
+            raise InputError(f"room shape '{self.shape}' is unknown, expected one of {', '.join(SHAPES)}")
+        if not 1 <= self.rooms <= 4:
+            raise InputError(f"rooms is {self.rooms}, expected 1 to 4")
+        if not 0 <= self.clutter <= 3:
+            raise InputError(f"clutter is {self.clutter}, expected 0 to 3")
+
+
+def make_room(seed: int, settings: RoomSettings | None = None, device: str = "cpu") -> Room:
     """Makes the room of a seed.
 
     Args:
         seed: not negative; the same seed gives the same room on the same device.
-        kind: one of ``interiors.KINDS``; None draws one.
-        shape: "rectangle" or "L".
+        settings: what kind of room; None = the defaults.
         device: torch device that computes the light.
 
     Raises:
-        InputError: a negative seed, an unknown kind or shape.
+        InputError: a negative seed or an unknown device.
     """
     if seed < 0:
         raise InputError(f"room seed is {seed}, expected 0 or more")
-    if shape not in SHAPES:
-        raise InputError(f"room shape '{shape}' is unknown, expected one of {', '.join(SHAPES)}")
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"room kind '{kind}' is unknown, expected one of {', '.join(KINDS)}")
+    settings = settings or RoomSettings()
+    kind, shape = settings.kind, settings.shape or "rectangle"
     rng = np.random.default_rng([seed, 1])
     kind = kind or KINDS[int(rng.integers(len(KINDS)))]
     palette = make_palette(rng)

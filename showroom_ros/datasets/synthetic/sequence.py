@@ -15,7 +15,7 @@ from torch import Tensor
 from showroom_ros.datasets.synthetic.ground_truth import exact_mesh
 from showroom_ros.datasets.synthetic.path import RATE_HZ, PathSettings, plan_path
 from showroom_ros.datasets.synthetic.renderer import Renderer, Rendering
-from showroom_ros.datasets.synthetic.room import Room, make_room
+from showroom_ros.datasets.synthetic.room import Room, RoomSettings, make_room
 from showroom_ros.datasets.synthetic.sensor import ColorSensor, DepthSensor, develop
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
@@ -85,7 +85,7 @@ class SyntheticSequence:
             raise InputError(f"frames is {frames}, expected at least 1")
         self.name = f"synthetic:{seed}"
         self.seed = seed
-        self.room: Room = make_room(seed, kind, shape, device)
+        self.room: Room = make_room(seed, RoomSettings(kind, shape), device)
         self.renderer = Renderer(self.room, device, backend)
         planned = plan_path(self.room, path)
         if frames is not None and frames > len(planned):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from showroom_ros.datasets.synthetic import raster
 from showroom_ros.datasets.synthetic.renderer import Renderer
-from showroom_ros.datasets.synthetic.room import Room, make_room
+from showroom_ros.datasets.synthetic.room import Room, RoomSettings, make_room
 from showroom_ros.datasets.synthetic.sequence import SyntheticSequence
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
@@ -95,7 +95,7 @@ def test_depth_lands_on_the_triangle_it_names(recording: SyntheticSequence, rend
 @pytest.mark.parametrize("shape", ["rectangle", "L"])
 def test_no_ray_escapes_from_inside_the_room(room: Room, shape: str) -> None:
     """Walls, floor, ceiling and recesses are watertight."""
-    room = room if shape == "rectangle" else make_room(8, "study", "L")
+    room = room if shape == "rectangle" else make_room(8, RoomSettings("study", "L"))
     renderer = Renderer(room)
     middle = np.array([*room.plan.wall(0)[0] + 1.3, 1.4])
     for direction in ((1, 0, 0.01), (-1, 0, 0.01), (0, 1, 0.01), (0, -1, 0.01), (0.01, 0, 1), (0.01, 0, -1)):
