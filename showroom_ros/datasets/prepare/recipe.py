@@ -46,9 +46,12 @@ class Recipe:
             and why, one line each ("frame 12: pose is not finite"). It is a function of its arguments
             alone (no clock, no global random state), importable by name (it runs in other processes), and
             raises ``ShowroomError`` when nothing of the item can be used.
-        settings: frozen dataclass with defaults whose fields become options of the command.
+        settings: frozen dataclass with defaults whose fields (bool, int, float or str, made by
+            ``showroom_ros.settings.setting`` so that they have a text and a range) become options of the command.
         combine: files of the whole output, by name, from all finished items ("pairs.csv"); same inputs,
             same bytes.
+        version: raised whenever the same source and settings give other bytes than before, so that old
+            results are made anew.
     """
 
     name: str
@@ -57,3 +60,4 @@ class Recipe:
     prepare: Callable[[Item, Path, Any], list[str]]
     settings: type = NoSettings
     combine: Callable[[list[Item], Path, Any], Mapping[str, bytes]] = nothing_to_combine
+    version: int = 1
