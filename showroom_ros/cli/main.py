@@ -7,7 +7,9 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 
 from showroom_ros import __version__
 from showroom_ros.errors import ShowroomError
@@ -39,6 +41,9 @@ def main(argv: list[str] | None = None) -> int:
             importlib.import_module(f"showroom_ros.cli.{name}").add_arguments(command)
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    if threading.current_thread() is threading.main_thread():
+        # whoever ends us with SIGTERM wants the nodes stopped and nothing left half-written, as with Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(importlib.import_module(f"showroom_ros.cli.{arguments.command}").run(arguments) or 0)
     except ShowroomError as error:

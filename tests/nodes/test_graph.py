@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("rclpy")
@@ -91,15 +91,24 @@ def wait_for_its_end(graph: NodeGraph) -> None:
         time.sleep(0.1)
 
 
-def test_showroom_run_stops_on_sigint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_showroom_run_stops_its_nodes_when_told_to_end(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "showroom_ros.cli.main", "run", "--log-level", "warn"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
     with MapClient() as client:
         deadline = time.monotonic() + 240
         while client.status is None and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.1)
         assert client.status is not None
-    process.send_signal(signal.SIGINT)
+    nodes = psutil.Process(process.pid).children()
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
+    assert len(nodes) == 2
+    assert not any(node.is_running() for node in nodes)
+
+
+def heed_ctrl_c() -> None:
+    """A shell that starts tests in the background has them ignore SIGINT, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
