@@ -195,3 +195,23 @@ class Camera:
             (xy[..., 0] * self.fx + self.cx).astype(np.float32),
             (xy[..., 1] * self.fy + self.cy).astype(np.float32),
         )
+
+
+def assumed_camera(width: int, height: int, horizontal_fov_deg: float = 60.0) -> Camera:
+    """A camera for images whose intrinsics nobody knows: square pixels, the axis through the middle, no distortion.
+
+    An assumption, not a calibration: what is measured with it has the wrong scale and bends by as much as the
+    field of view is off (phones 55 to 70 degrees, Kinects 57 to 63).
+
+    Args:
+        width: image width in pixels.
+        height: image height in pixels.
+        horizontal_fov_deg: angle in degrees between the left edge of the image and the right.
+
+    Raises:
+        InputError: a size that is not positive, or an angle outside (0, 180).
+    """
+    if not 0 < horizontal_fov_deg < 180:
+        raise InputError(f"horizontal field of view is {horizontal_fov_deg} degrees, expected one in (0, 180)")
+    focal = width / (2 * np.tan(np.radians(horizontal_fov_deg) / 2))
+    return Camera(width, height, float(focal), float(focal), (width - 1) / 2, (height - 1) / 2)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showroom_ros.errors import InputError
-from showroom_ros.geometry.camera import Camera
+from showroom_ros.geometry.camera import Camera, assumed_camera
 
 SIZE = {"width": 640, "height": 480, "fx": 520.0, "fy": 515.0, "cx": 318.0, "cy": 243.0}
 LENSES = {
@@ -176,3 +176,15 @@ def test_bad_use() -> None:
         camera.cropped(1, 0, 640, 480)
     with pytest.raises(InputError, match="camera is 640x480"):
         camera.back_project(np.zeros((10, 10)))
+
+
+def test_assumed_camera_spans_its_field_of_view() -> None:
+    camera = assumed_camera(641, 480)
+    left, right = ((edge - camera.cx) / camera.fx for edge in (-0.5, 640.5))
+    assert np.degrees(np.arctan(right) - np.arctan(left)) == pytest.approx(60.0)
+    assert (camera.fx, camera.cx, camera.cy) == (camera.fy, 320.0, 239.5)
+    assert assumed_camera(100, 50, horizontal_fov_deg=90.0).fx == pytest.approx(50.0)
+    with pytest.raises(InputError, match="is 180.0 degrees, expected one in"):
+        assumed_camera(640, 480, 180.0)
+    with pytest.raises(InputError, match="camera size is 0x480"):
+        assumed_camera(0, 480)
