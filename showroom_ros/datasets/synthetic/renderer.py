@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from itertools import pairwise
 from types import ModuleType
 
@@ -19,75 +18,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from showroom_ros.datasets.synthetic.backends import checked_device, numba_kernels
-from showroom_ros.datasets.synthetic.raster import camera_tensor, cast_rays
+from showroom_ros.datasets.synthetic.raster import cast_rays
+from showroom_ros.datasets.synthetic.rendering import Rendering
 from showroom_ros.datasets.synthetic.room import Room
 from showroom_ros.datasets.synthetic.sensor import image_motion, smear_samples, smeared
+from showroom_ros.datasets.synthetic.shading import TexturePyramid, TorchShader
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import checked_pose
 
-_LEVELS = 7
 _BANDS = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Rendering:
-    """What a perfect camera sees, on the renderer's device.
-
-    Attributes:
-        depth: float32 [H, W], planar depth in metres, NaN where no surface is met.
-        triangle: int32 [H, W], index into the room's triangles, -1 where none.
-        radiance: float32 [H, W, 3], linear RGB; or None where only geometry was asked for.
-        room, camera, T_world_camera: what was rendered, with what and from where.
-        kernels: compiled loops to use, or None for torch.
-    """
-
-    depth: Tensor
-    triangle: Tensor
-    radiance: Tensor | None
-    room: Room
-    camera: Camera
-    T_world_camera: NDArray[np.float64]
-    kernels: ModuleType | None = None
-
-    @cached_property
-    def normals(self) -> Tensor:
-        """Unit normals of the surface, world frame, float32 [H, W, 3]; NaN where no surface is met."""
-        table = torch.as_tensor(self.room.face_normals, device=self.depth.device)
-        normal = table[self.triangle.clamp(min=0).long()]
-        return torch.where((self.triangle >= 0)[..., None], normal, torch.nan)
-
-    @cached_property
-    def cosine(self) -> Tensor:
-        """Cosine of the angle between the surface's normal and the ray, float32 [H, W]; NaN without surface."""
-        if self.kernels is not None:
-            cosine = torch.empty_like(self.depth)
-            normals = self._face_normals_camera().numpy()
-            self.kernels.cosine_rows(self.triangle.numpy(), normals, _intrinsics(self.camera), cosine.numpy())
-            return cosine
-        x, y = (axis.float() for axis in camera_tensor(self.camera, self.depth.device))
-        normal = self._face_normals_camera()[self.triangle.clamp(min=0).long()]
-        along = normal[..., 0] * x + normal[..., 1] * y[:, None] + normal[..., 2]
-        cosine = along.abs() / torch.sqrt(x**2 + y[:, None] ** 2 + 1)
-        return torch.where(self.triangle >= 0, cosine, torch.nan)
-
-    @cached_property
-    def instances(self) -> Tensor:
-        """Index into ``room.categories``, int32 [H, W]; -1 where no surface is met."""
-        return self._lookup(self.room.instance, -1)
-
-    @cached_property
-    def layout(self) -> Tensor:
-        """``room.Layout`` class, uint8 [H, W]; OBJECT where no surface is met."""
-        return self._lookup(self.room.layout, 0)
-
-    def _face_normals_camera(self) -> Tensor:
-        rotation = torch.as_tensor(self.T_world_camera[:3, :3], dtype=torch.float32, device=self.depth.device)
-        return torch.as_tensor(self.room.face_normals, device=self.depth.device) @ rotation
-
-    def _lookup(self, values: NDArray, missing: int) -> Tensor:
-        table = torch.as_tensor(values, device=self.depth.device)
-        return torch.where(self.triangle >= 0, table[self.triangle.clamp(min=0).long()], missing).to(table.dtype)
+_PIXELS = {"cpu": 100_000, "cuda": 2_000_000}
+"""Pixels of all views shaded at once, by device."""
 
 
 class Renderer:
@@ -108,9 +50,9 @@ class Renderer:
         self.room = room
         self.device = checked_device(device)
         self._numba = numba_kernels(backend, self.device)
-        self._pyramid, self._level_start, self._level_size = _texture_pyramid(room)
-        self._texels_per_m = _texel_density(room)
-        self._tables = None if self._numba else self._upload()
+        self._pyramid = TexturePyramid(room)
+        self._shader = None if self._numba else TorchShader(room, self._pyramid, self.device)
+        self._vertices = torch.as_tensor(room.vertices.astype(np.float64), device=self.device)
         self._pool = ThreadPoolExecutor(_BANDS) if self._numba else None
 
     def render(self, camera: Camera, T_world_camera: ArrayLike, shaded: bool = True) -> Rendering:
@@ -119,14 +61,29 @@ class Renderer:
         Raises:
             InputError: the camera is distorted or the pose is no rigid transform.
         """
-        if camera.is_distorted:
-            raise InputError("the renderer needs an undistorted camera; render wider and distort the image")
+        _check_ideal(camera)
         pose = checked_pose(T_world_camera, "T_world_camera")
-        if self._numba is not None:
-            depth, triangle, radiance = self._render_numba(self._numba, camera, pose, shaded)
-        else:
-            depth, triangle, radiance = self._render_torch(camera, pose, shaded)
-        return Rendering(depth, triangle, radiance, self.room, camera, pose, self._numba)
+        if self._numba is None:
+            return self.render_batch(camera, pose[None], shaded).view(0)
+        return Rendering(*self._render_numba(self._numba, camera, pose, shaded), self.room, camera, pose, self._numba)
+
+    def render_batch(self, camera: Camera, T_world_camera: ArrayLike, shaded: bool = True) -> Rendering:
+        """What ``camera`` sees from each of the poses [B, 4, 4], in one go on torch; planes are [B, H, W].
+
+        Raises:
+            InputError: the camera is distorted, there is no pose, or one is no rigid transform.
+        """
+        _check_ideal(camera)
+        matrices = np.asarray(T_world_camera, np.float64)
+        if matrices.ndim != 3 or not len(matrices):
+            raise InputError(f"T_world_camera has shape {matrices.shape}, expected (views, 4, 4), at least one view")
+        poses = np.stack([checked_pose(pose, f"T_world_camera {i}") for i, pose in enumerate(matrices)])
+        if self._numba is None:
+            return Rendering(*self._render_torch(camera, poses, shaded), self.room, camera, poses)
+        views = [self._render_numba(self._numba, camera, pose, shaded) for pose in poses]
+        depths, indices, radiances = zip(*views, strict=True)
+        planes = torch.stack(depths), torch.stack(indices), torch.stack(radiances) if shaded else None
+        return Rendering(*planes, self.room, camera, poses, self._numba)
 
     def smeared(self, rendering: Rendering, T_next_now: NDArray[np.float64], share: float) -> Tensor:
         """Radiance smeared by ``share`` of the motion to the next camera pose, float32 [H, W, 3]."""
@@ -162,7 +119,8 @@ class Renderer:
         def fill(first: int, end: int) -> None:
             kernels.rasterize_rows(points, pixels, room.triangles, intrinsics, first, end, near, index)
             if radiance is not None:
-                textures = (self._texels_per_m, self._pyramid, self._level_start, self._level_size)
+                pyramid = self._pyramid
+                textures = (pyramid.texels_per_m, pyramid.texels, pyramid.level_start, pyramid.level_size)
                 surface = (room.uv, room.light, room.material)
                 kernels.shade_rows(points, room.triangles, intrinsics, index, *surface, *textures, first, end, radiance)
 
@@ -183,87 +141,23 @@ class Renderer:
             running.result()
 
     def _render_torch(
-        self, camera: Camera, pose: NDArray[np.float64], shaded: bool
+        self, camera: Camera, poses: NDArray[np.float64], shaded: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        assert self._tables is not None
-        transform = torch.as_tensor(pose, device=self.device)
-        points = (self._tables["vertices"] - transform[:3, 3]) @ transform[:3, :3]
-        depth, index = cast_rays(points, self._tables["triangles"], camera)
-        return depth, index, self._shade(points, index, camera) if shaded else None
+        assert self._shader is not None
+        shader, step = self._shader, max(1, _PIXELS[self.device.type] // (camera.width * camera.height))
+        parts = []
+        for transform in torch.as_tensor(poses, device=self.device).split(step):
+            points = (self._vertices - transform[:, None, :3, 3]) @ transform[:, :3, :3]
+            depth, index = cast_rays(points, shader.triangles, camera)
+            parts.append((depth, index, shader.shade(points, index, camera) if shaded else None))
+        depths, indices, radiances = zip(*parts, strict=True)
+        return torch.cat(depths), torch.cat(indices), torch.cat(radiances) if shaded else None
 
-    def _shade(self, points: Tensor, index: Tensor, camera: Camera) -> Tensor:
-        """``kernels_numba.shade_rows`` in torch: filtered texture times interpolated light, [H, W, 3]."""
-        tables = self._tables
-        assert tables is not None
-        x, y = camera_tensor(camera, self.device)
-        ray = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones_like(index, dtype=torch.float64)], -1)
-        triangle = index.clamp(min=0).long()
-        corner = tables["triangles"][triangle]
-        a, b, c = points[corner].unbind(-2)
-        weights = torch.stack([(torch.linalg.cross(p, q) * ray).sum(-1) for p, q in ((b, c), (c, a), (a, b))], -1)
-        weights = weights / weights.sum(-1, keepdim=True)
-        depth = (weights * torch.stack([a[..., 2], b[..., 2], c[..., 2]], -1)).sum(-1)
-        normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
-        cosine = (normal * torch.nn.functional.normalize(ray, dim=-1)).sum(-1).abs().clamp(min=0.04)
-        footprint = tables["texels_per_m"][triangle] * depth / camera.fx / cosine.sqrt()
-        uv = (weights[..., None] * tables["uv"][corner]).sum(-2)
-        light = (weights[..., None] * tables["light"][corner]).sum(-2)
-        albedo = self._sample(uv, tables["material"][triangle], footprint)
-        return torch.where((index >= 0)[..., None], albedo * light, 0).float()
 
-    def _sample(self, uv: Tensor, material: Tensor, footprint: Tensor) -> Tensor:
-        tables = self._tables
-        assert tables is not None
-        level = footprint.clamp(min=1e-6).log2().clamp(0, len(self._level_size) - 1.001)
-        albedo = torch.zeros((*uv.shape[:-1], 3), dtype=torch.float64, device=self.device)
-        for step in range(2):
-            number = level.long() + step
-            share = level.frac() if step else 1 - level.frac()
-            size = tables["level_size"][number]
-            column, row = uv[..., 0] * size - 0.5, (1 - uv[..., 1]) * size - 0.5
-            i0, j0 = column.floor().long() % size, row.floor().long() % size
-            i1, j1 = (i0 + 1) % size, (j0 + 1) % size
-            fi, fj = (column - column.floor())[..., None], (row - row.floor())[..., None]
-            base = tables["level_start"][number] + material * size * size
-            texel = [[tables["pyramid"][base + j * size + i].double() for i in (i0, i1)] for j in (j0, j1)]
-            top, low = (pair[0] * (1 - fi) + pair[1] * fi for pair in texel)
-            albedo += share[..., None] * ((top * (1 - fj) + low * fj) / 255) ** 2
-        return albedo
-
-    def _upload(self) -> dict[str, Tensor]:
-        room = self.room
-        tables = {
-            "vertices": room.vertices.astype(np.float64),
-            "triangles": room.triangles.astype(np.int64),
-            "uv": room.uv.astype(np.float64),
-            "light": room.light.astype(np.float64),
-            "material": room.material.astype(np.int64),
-            "texels_per_m": self._texels_per_m,
-            "pyramid": self._pyramid,
-            "level_start": self._level_start,
-            "level_size": self._level_size,
-        }
-        return {name: torch.as_tensor(table, device=self.device) for name, table in tables.items()}
+def _check_ideal(camera: Camera) -> None:
+    if camera.is_distorted:
+        raise InputError("the renderer needs an undistorted camera; render wider and distort the image")
 
 
 def _intrinsics(camera: Camera) -> NDArray[np.float64]:
     return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-
-
-def _texture_pyramid(room: Room) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """All textures and their halved versions, uint8 [texels, 3] of sqrt(albedo), with where levels start."""
-    level = np.stack([m.texture for m in room.materials]).astype(np.float32) ** 2.2
-    flat, starts, sizes = [], [0], []
-    for _ in range(_LEVELS):
-        flat.append(np.round(np.sqrt(level) * 255).astype(np.uint8).reshape(-1, 3))
-        starts.append(starts[-1] + len(flat[-1]))
-        sizes.append(level.shape[1])
-        level = (level[:, ::2, ::2] + level[:, 1::2, ::2] + level[:, ::2, 1::2] + level[:, 1::2, 1::2]) / 4
-    return np.concatenate(flat), np.array(starts[:-1], np.int64), np.array(sizes, np.int64)
-
-
-def _texel_density(room: Room) -> NDArray[np.float64]:
-    """Texels per metre of the full-size texture on each triangle, float64 [T]."""
-    size = room.materials[0].texture.shape[0]
-    tile = np.array([m.tile_m for m in room.materials])
-    return (size / np.sqrt(tile.prod(1)))[room.material]
