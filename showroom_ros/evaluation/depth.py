@@ -25,6 +25,9 @@ class DepthScores:
         delta_1_05, delta_1_1, delta_1_25: share of pixels with ``max(d/d*, d*/d)`` below 1.05, 1.1, 1.25.
         coverage: share of the pixels with true depth where a depth was predicted.
         pixels: pixels compared.
+        log_rmse: root of the mean ``(ln d - ln d*)^2``.
+        delta_1_25_2, delta_1_25_3: as ``delta_1_25``, below 1.25^2 and 1.25^3.
+        complete: share of all pixels where a depth was predicted, known or not (Atlas' "complete").
     """
 
     abs_rel: float
@@ -36,6 +39,10 @@ class DepthScores:
     delta_1_25: float
     coverage: float
     pixels: int
+    log_rmse: float
+    delta_1_25_2: float
+    delta_1_25_3: float
+    complete: float
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; None for NaN."""
@@ -67,16 +74,17 @@ def evaluate_depth(
     """
     predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     if predicted.shape != truth.shape or (mask is not None and np.shape(mask) != truth.shape):
-        found = f"predicted depth is {predicted.shape}, mask {None if mask is None else np.shape(mask)}"
-        raise InputError(f"{found}, true depth {truth.shape}: shapes must be equal")
+        shapes = f"predicted depth is {predicted.shape}, mask {None if mask is None else np.shape(mask)}"
+        raise InputError(f"{shapes}, true depth {truth.shape}: shapes must be equal")
     known = (truth >= min_depth_m) & (truth <= max_depth_m)
     if mask is not None:
         known &= np.asarray(mask, bool)
     if not known.any():
         raise InputError(f"no pixel has a true depth between {min_depth_m:g} and {max_depth_m:g} m")
-    both = known & np.isfinite(predicted) & (predicted > 0)
+    found = np.isfinite(predicted) & (predicted > 0)
+    both, complete = known & found, float(found.mean())
     if not both.any():
-        return DepthScores(*(math.nan,) * 7, 0.0, 0)
+        return DepthScores(*(math.nan,) * 7, 0.0, 0, *(math.nan,) * 3, complete)
     d, t = predicted[both], truth[both]
     gap, ratio = np.abs(d - t), np.maximum(d / t, t / d)
     return DepthScores(
@@ -89,4 +97,34 @@ def evaluate_depth(
         delta_1_25=float(np.mean(ratio < 1.25)),
         coverage=float(both.sum() / known.sum()),
         pixels=int(both.sum()),
+        log_rmse=float(np.sqrt(np.mean((np.log(d) - np.log(t)) ** 2))),
+        delta_1_25_2=float(np.mean(ratio < 1.25**2)),
+        delta_1_25_3=float(np.mean(ratio < 1.25**3)),
+        complete=complete,
     )
+
+
+def evaluate_rendered_depth(
+    predicted: NDArray[np.float32], truth: NDArray[np.float32], farthest_m: float = 10.0
+) -> DepthScores | None:
+    """Scores of a mesh's depth rendered into a frame, by the 2D protocol of Atlas, NeuralRecon, VoRTX and IOAR.
+
+    Pixels count where a depth was rendered and ``0 < truth < farthest_m`` (Murez et al. 2020). Mean the frames of
+    a scene, then the scenes (``protocol.mean_of``).
+
+    Args:
+        predicted: float [H, W] metres; NaN where nothing was rendered.
+        truth: float [H, W] metres, NaN or 0 unknown.
+        farthest_m: true depth from here on does not count.
+
+    Returns:
+        The scores, or None where the frame has no true depth.
+
+    Raises:
+        InputError: shapes differ.
+    """
+    nearest = float(np.nextafter(np.float32(0), np.float32(1)))
+    known = (np.asarray(truth) >= nearest) & (np.asarray(truth) < farthest_m)
+    if np.shape(predicted) == known.shape and not known.any():
+        return None
+    return evaluate_depth(predicted, truth, known, min_depth_m=nearest, max_depth_m=farthest_m)
