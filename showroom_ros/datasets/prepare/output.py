@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from showroom_ros.errors import InputError
-from showroom_ros.scene.output_file import atomic_output
+from showroom_ros.errors import InputError, OutputError
 
 MAX_DEPTH_MM = 65535
 JPEG_QUALITY = 95
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file atomically; raises ``OutputError`` where it cannot be written."""
-    with atomic_output(path) as file:
-        file.write(content)
+    """Writes a file into the folder of an item, with the folders it needs.
+
+    Plainly: the whole folder is flushed to disk and becomes visible at once when its item is done.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -64,8 +73,10 @@ def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 def write_npz(path: Path, *, compressed: bool = True, **arrays: NDArray) -> None:
     """A NumPy archive; its entries are dated 1980 by NumPy, so that the same arrays give the same bytes."""
-    with atomic_output(path) as file:
-        (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[operator]
+    save: Any = np.savez_compressed if compressed else np.savez
+    content = io.BytesIO()
+    save(content, **arrays)
+    write_bytes(path, content.getvalue())
 
 
 def _write_image(path: Path, image: NDArray, options: list[int]) -> None:
