@@ -19,6 +19,7 @@ COMMANDS = {
     "reconstruct": "a bag or data set folder into mesh, cloud, trajectory and report",
     "run": "start the node graph (where 'ros2 launch' does not exist)",
     "convert": "a data set folder into a rosbag2",
+    "prepare": "a data set into what training and evaluation read: resumable, parallel, verified",
     "replay": "play a bag over real topics with /clock",
     "record": "write topics to a bag",
     "view": "show a mesh in the browser",

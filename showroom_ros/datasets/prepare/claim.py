@@ -70,28 +70,32 @@ def remove_leftovers(out: Path) -> None:
 def _lock(path: Path, wait: bool) -> int | None:
     """Descriptor of the locked lock file; None if another process has it."""
     while True:
-        handle = -1
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path.parent}: cannot be written: {error.strerror}") from error
+        try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            continue  # another run removed the folder, being empty, meanwhile
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
+            if path.exists() and os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
+            os.close(handle)  # its last holder removed it meanwhile: once more
         except BlockingIOError:
             os.close(handle)
             return None
         except FileNotFoundError:
-            pass  # its last holder removed it, or the folder, meanwhile: once more
-        except OSError as error:
-            if handle >= 0:
-                os.close(handle)
-            raise OutputError(f"{path}: cannot be written or locked: {error.strerror}") from error
-        except BaseException:
-            if handle >= 0:
-                os.close(handle)
-            raise
-        if handle >= 0:
             os.close(handle)
+        except OSError as error:
+            os.close(handle)
+            raise OutputError(f"{path}: cannot be locked: {error.strerror}") from error
+        except BaseException:
+            os.close(handle)
+            raise
 
 
 def _release(folder: Path, slug: str, lock: int) -> None:

@@ -127,7 +127,7 @@ def test_killed_while_old_results_are_replaced(tmp_path: Path) -> None:
             break
         prepare(RECIPE, root, out, settings, executor="processes")
         assert tree(out) == expected
-        step += 1
+        step += 2
     assert step > 20
 
 
@@ -256,7 +256,7 @@ def test_an_interrupt_leaves_nothing_unfinished(root: Path, tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(Recipe("r", "t", RECIPE.find, interrupt), root, tmp_path / "out", executor="processes")
+        prepare(Recipe("r", "t", RECIPE.find, interrupt, MadeUpSettings), root, tmp_path / "out", executor="processes")
     assert tree(tmp_path / "out") == {}
 
 
