@@ -27,6 +27,7 @@ class DepthSensor:
         lateral_px: deviation of the pixel a depth is read from (edges fray).
         baseline_m: from camera to projector, which lies to the right; makes shadows. 0 = none.
         disparity_step_px: quantum of the disparity; 0 = none.
+        bleed_px: how far the nearer side of an edge may bleed over the farther one (the matching window).
         edge_loss: probability that a pixel at a depth discontinuity is lost.
         grazing_deg: surface steeper than this to the ray begins to be lost.
         dropout: fraction of pixels lost in specks.
@@ -38,6 +39,7 @@ class DepthSensor:
     lateral_px: float = 0.5
     baseline_m: float = 0.075
     disparity_step_px: float = 0.125
+    bleed_px: int = 0
     edge_loss: float = 0.7
     grazing_deg: float = 76.0
     dropout: float = 0.004
@@ -46,7 +48,7 @@ class DepthSensor:
         """Checks ranges."""
         if not 0 < self.min_m < self.max_m:
             raise InputError(f"depth range is {self.min_m} to {self.max_m} m, expected 0 < min_m < max_m")
-        for name in ("lateral_px", "baseline_m", "disparity_step_px"):
+        for name in ("lateral_px", "baseline_m", "disparity_step_px", "bleed_px"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"depth sensor {name} is {getattr(self, name)}, expected 0 or more")
         for name in ("edge_loss", "dropout"):
@@ -63,6 +65,8 @@ class DepthSensor:
             generator: source of randomness, on the device of ``depth``.
         """
         lost = self._lost(depth, cosine, fx, generator)
+        if self.bleed_px:
+            depth = _bled(depth, self.bleed_px, generator)
         sigma = axial_sigma_m(depth, cosine) if self.axial else torch.zeros_like(depth)
         source = _frayed(depth.shape, self.lateral_px, depth.device, generator)
         z, sigma, lost = (plane.take(source) for plane in (depth, sigma, lost))
@@ -118,6 +122,7 @@ class ColorSensor:
         read_noise, shot_noise: variance of a linear value x is ``read_noise^2 + shot_noise^2 * x``.
         lens_blur: weight of the neighbours in a 3-tap blur, 0 to 0.33.
         exposure_s: shutter time; the image smears along the motion in it. 0 = sharp.
+        readout_s: time from the exposure of the first row to that of the last (rolling shutter). 0 = all at once.
     """
 
     exposure_drift: float = 0.06
@@ -126,10 +131,11 @@ class ColorSensor:
     shot_noise: float = 0.012
     lens_blur: float = 0.12
     exposure_s: float = 0.006
+    readout_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks ranges."""
-        for name in ("exposure_drift", "white_balance_drift", "read_noise", "shot_noise", "exposure_s"):
+        for name in ("exposure_drift", "white_balance_drift", "read_noise", "shot_noise", "exposure_s", "readout_s"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"colour sensor {name} is {getattr(self, name)}, expected 0 or more")
         if not 0 <= self.lens_blur <= 1 / 3:
@@ -209,6 +215,19 @@ def _frayed(shape: torch.Size, sigma_px: float, device: torch.device, generator:
     columns = torch.arange(shape[1], device=device, dtype=torch.float32)
     row, column = (rows + shift[0]).clamp_(0, shape[0] - 1), (columns + shift[1]).clamp_(0, shape[1] - 1)
     return (row * shape[1] + column).long()  # exact in float32 up to 16 million pixels
+
+
+def _bled(depth: Tensor, reach_px: int, generator: Generator) -> Tensor:
+    """Depth in which the nearer surface spreads 0 to ``reach_px`` pixels, alike in 4 x 4 pixels, over the farther."""
+    shape = [-(-n // 4) for n in depth.shape]
+    reach = torch.randint(0, reach_px + 1, shape, generator=generator, device=depth.device)
+    reach = reach.repeat_interleave(4, 0)[: depth.shape[0]].repeat_interleave(4, 1)[:, : depth.shape[1]]
+    result, near = depth, depth.nan_to_num(torch.inf)
+    for step in range(1, reach_px + 1):
+        near = -torch.nn.functional.max_pool2d(-near[None, None], 3, 1, 1)[0, 0]
+        spread = (reach >= step) & ~depth.isnan() & (depth - near > 0.04 * near + 0.01)
+        result = torch.where(spread, near, result)
+    return result
 
 
 def _coarse_normal(like: Tensor, generator: Generator) -> Tensor:

@@ -103,6 +103,21 @@ def test_depth_is_never_mixed_across_an_edge() -> None:
     assert (measured[:, 95:105] != depth[:, 95:105]).any()
 
 
+def test_near_surface_bleeds_over_far_surface_at_edges_alone() -> None:
+    depth, cosine = flat(3.0)
+    depth[:, 100:] = 1.5
+    depth[50, 20] = torch.nan
+    measured = replace(QUIET, bleed_px=3).measure(depth, cosine, FX, generator())
+    changed = (measured != depth) & ~depth.isnan()
+    assert torch.equal(measured[changed].unique(), torch.tensor([1.5]))
+    columns = torch.nonzero(changed.any(0))[:, 0]
+    assert columns.tolist() == [97, 98, 99]
+    assert 0.1 < float(changed[:, 97].float().mean()) < float(changed[:, 99].float().mean()) < 0.95
+    assert measured[50, 20].isnan()
+    slanted = (2 + 0.002 * torch.arange(240.0)).expand(200, 240).contiguous()
+    assert torch.equal(replace(QUIET, bleed_px=3).measure(slanted, cosine, FX, generator()), slanted)
+
+
 def test_noise_depends_on_the_generator_alone() -> None:
     depth, cosine = flat(2.0)
     one, two, other = (DepthSensor().measure(depth, cosine, FX, generator(s)) for s in (1, 1, 2))
@@ -148,6 +163,7 @@ def test_development_is_monotonic_and_keeps_black_black() -> None:
         (lambda: DepthSensor(min_m=-1), "depth range is -1 to"),
         (lambda: DepthSensor(min_m=3, max_m=2), "expected 0 < min_m < max_m"),
         (lambda: DepthSensor(lateral_px=-0.1), "lateral_px is -0.1"),
+        (lambda: DepthSensor(bleed_px=-1), "bleed_px is -1"),
         (lambda: DepthSensor(dropout=1.5), "dropout is 1.5, expected 0 to 1"),
         (lambda: ColorSensor(read_noise=-1), "read_noise is -1"),
         (lambda: ColorSensor(lens_blur=0.5), "lens_blur is 0.5"),

@@ -49,6 +49,19 @@ def test_same_seed_same_bytes_in_any_order(recording: SyntheticSequence) -> None
     assert recording.frame(3).image.tobytes() != recording.frame(4).image.tobytes()
 
 
+def test_photos_from_given_poses_stand_still(recording: SyntheticSequence, room: Room) -> None:
+    poses = recording.trajectory[[30, 400]]
+    photos = SyntheticSequence(7, width=160, height=120, room=room, trajectory=poses, name="photos", registered=True)
+    assert (photos.name, len(photos), photos.moving) == ("photos", 2, False)
+    np.testing.assert_allclose(photos[1].require_pose(), poses[1], atol=1e-9)
+    np.testing.assert_array_equal(photos.pose_at(1, 0.01), photos.trajectory[1])
+    assert photos.ground_truth_mesh() is photos.mesh
+    sharp = np.abs(np.diff(photos.frame(1).image.astype(int), axis=1)).mean()
+    walked = SyntheticSequence.__new__(SyntheticSequence)
+    walked.__dict__.update(photos.__dict__, moving=True)  # 12 s of way in 1/30 s
+    assert np.abs(np.diff(walked.frame(1).image.astype(int), axis=1)).mean() < sharp
+
+
 def test_threads_give_the_frames_in_order(recording: SyntheticSequence) -> None:
     short = SyntheticSequence.__new__(SyntheticSequence)
     short.__dict__.update(recording.__dict__, trajectory=recording.trajectory[:7])
@@ -187,12 +200,15 @@ def test_needs_torch_and_numpy_only() -> None:
         ({"frames": 0}, "frames is 0"),
         ({"seed": -3}, "seed is -3"),
         ({"device": "toaster"}, "device 'toaster'"),
-        ({"kind": "cave"}, "kind 'cave'"),
+        ({"trajectory": np.eye(4)}, r"trajectory has shape \(4, 4\)"),
+        ({"trajectory": [np.eye(4), np.zeros((4, 4))]}, "trajectory 1 has last row"),
+        ({"trajectory": [np.eye(4)], "frames": 2}, "frames is 2, the path of synthetic:1 has 1$"),
     ],
 )
-def test_bad_sequences_are_refused(arguments: dict, message: str) -> None:
+def test_bad_sequences_are_refused(room: Room, arguments: dict, message: str) -> None:
+    given = {} if "seed" in arguments else {"room": room}
     with pytest.raises(InputError, match=message):
-        SyntheticSequence(**{"seed": 1, **arguments})
+        SyntheticSequence(**{"seed": 1, **given, **arguments})
 
 
 def test_bad_indices_and_paths_are_refused(recording: SyntheticSequence, room: Room) -> None:
