@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from showroom_ros.bags.reader import looks_like_bag
 from showroom_ros.bags.sequence import BagSequence
-from showroom_ros.datasets import seven_scenes, tum
+from showroom_ros.datasets import cub, invsfm, megadepth, nyu, photos, places, seven_scenes, shapenet, tum
 from showroom_ros.datasets.dataset import Dataset
 from showroom_ros.errors import DatasetError
 
@@ -14,6 +14,13 @@ DATASETS: tuple[Dataset, ...] = (
     BAG,
     seven_scenes.DATASET,
     tum.DATASET,
+    nyu.DATASET,
+    megadepth.DATASET,
+    invsfm.DATASET,
+    shapenet.DATASET,
+    cub.DATASET,
+    places.DATASET,
+    photos.DATASET,  # any folder of images: last
 )
 
 

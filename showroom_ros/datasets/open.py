@@ -40,10 +40,15 @@ def open_sequence(source: str | Path) -> Sequence:
 def dataset_of(path: Path) -> Dataset:
     """The kind of recording a path is.
 
+    A split of a data set that is split by image opens as ``PATH/SPLIT`` though there is no such file.
+
     Raises:
         DatasetError: nothing there, or nothing that is recognised; says what was looked for where.
     """
     if not path.exists():
+        for dataset in DATASETS:
+            if dataset.splits and dataset.recognises(path):
+                return dataset
         known = "".join(f" or {name}:..." for name in sorted(SCHEMES))
         raise DatasetError(f"{path}: no such file or folder, expected a recording{known}")
     for dataset in DATASETS:
