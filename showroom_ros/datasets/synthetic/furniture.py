@@ -15,9 +15,10 @@ from numpy.random import Generator
 
 from showroom_ros.datasets.synthetic.clutter import turned_vase
 from showroom_ros.datasets.synthetic.palette import Palette
+from showroom_ros.datasets.synthetic.pictures import poster
 from showroom_ros.datasets.synthetic.piece import Light, Piece
 from showroom_ros.datasets.synthetic.solids import Surface, box, retextured, revolved, soft
-from showroom_ros.datasets.synthetic.textures import Material, poster
+from showroom_ros.datasets.synthetic.textures import Image, Material
 
 
 def _legs(width: float, depth: float, height: float, thick: float, material: Material) -> list[Surface]:
@@ -38,6 +39,11 @@ def table(rng: Generator, palette: Palette, width: float, depth: float, height: 
 def dining_table(rng: Generator, palette: Palette) -> Piece:
     """A table to eat or work at."""
     return table(rng, palette, rng.uniform(1.1, 1.4), rng.uniform(0.72, 0.85), rng.uniform(0.72, 0.76))
+
+
+def large_table(rng: Generator, palette: Palette) -> Piece:
+    """A table for six."""
+    return table(rng, palette, rng.uniform(1.5, 1.9), rng.uniform(0.8, 0.95), rng.uniform(0.73, 0.76))
 
 
 def coffee_table(rng: Generator, palette: Palette) -> Piece:
@@ -213,7 +219,9 @@ def floor_lamp(rng: Generator, palette: Palette) -> Piece:
     tall = rng.uniform(1.45, 1.65)
     surfaces = revolved([(0.15, 0), (0.15, 0.03), (0.025, 0.045), (0.025, tall)], (0, 0.2, 0), palette.metal, 20)
     surfaces += revolved([(0.20, tall - 0.12), (0.14, tall + 0.16)], (0, 0.2, 0), palette.shade, 24)
-    return Piece("floor lamp", surfaces, 0.4, 0.4, tall + 0.16, light=Light((0, 0.2, tall), (2.0, 1.5, 0.95), 0.25))
+    on = palette.mood.lamps
+    light = Light((0, 0.2, tall), (2.0 * on, 1.5 * on, 0.95 * on), 0.25)
+    return Piece("floor lamp", surfaces, 0.4, 0.4, tall + 0.16, light=light)
 
 
 def plant(rng: Generator, palette: Palette) -> Piece:
@@ -230,11 +238,16 @@ def plant(rng: Generator, palette: Palette) -> Piece:
     return Piece("plant", surfaces, 0.54, 0.54, tall + 0.05)
 
 
-def picture(rng: Generator, palette: Palette) -> Piece:
-    """A framed picture; z = 0 is its lower edge."""
+def picture(rng: Generator, palette: Palette, image: tuple[Image, float] | None = None) -> Piece:
+    """A framed picture, drawn or an ``image`` with its height over its width; z = 0 is its lower edge."""
     width = rng.uniform(0.45, 0.9)
     height = width * float(rng.choice([0.7, 1.0, 1.35]))
-    canvas = Material("picture", poster(rng), (width - 0.08, height - 0.08))
+    texture = poster(rng)
+    if image is not None:
+        texture, slim = image
+        width = min(width, 1.1 / slim)
+        height = (width - 0.08) * slim + 0.08
+    canvas = Material("picture", texture, (width - 0.08, height - 0.08))
     frame = palette.dark_wood if rng.random() < 0.6 else palette.trim
     surfaces = box((-width / 2, 0, 0), (width / 2, 0.03, height), frame)
     surfaces += box((-width / 2 + 0.04, 0.03, 0.04), (width / 2 - 0.04, 0.034, height - 0.04), canvas, upright=True)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.datasets.synthetic.room import Room
+from showroom_ros.datasets.synthetic.solids import split_long_edges
 from showroom_ros.errors import InputError
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.view import Provenance
@@ -26,12 +27,7 @@ def exact_mesh(room: Room, edge_m: float = 0.05) -> Mesh:
     material[room.triangles] = room.material[:, None]
     attributes = np.column_stack([room.vertices, room.normals, room.uv, room.light, material]).astype(np.float64)
     triangles = room.triangles.astype(np.int64)
-    while True:
-        corners = attributes[triangles, :3]
-        lengths = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
-        if lengths.max() <= edge_m:
-            break
-        attributes, triangles = _split(attributes, triangles, lengths, edge_m)
+    attributes, triangles = split_long_edges(attributes, triangles, edge_m)
     normals = attributes[:, 3:6] / np.maximum(np.linalg.norm(attributes[:, 3:6], axis=1, keepdims=True), 1e-12)
     return Mesh(
         vertices=attributes[:, :3].astype(np.float32),
@@ -40,23 +36,6 @@ def exact_mesh(room: Room, edge_m: float = 0.05) -> Mesh:
         normals=normals.astype(np.float32),
         provenance=np.full(len(attributes), Provenance.MEASURED, np.uint8),
     )
-
-
-def _split(
-    attributes: NDArray[np.float64], triangles: NDArray[np.int64], lengths: NDArray[np.float64], edge_m: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Bisects the longest edge of every triangle that has one too long; neighbours share the new vertex."""
-    number, longest = np.arange(len(triangles)), lengths.argmax(1)
-    long = lengths[number, longest] > edge_m
-    ends = np.stack([triangles, np.roll(triangles, -1, axis=1)], -1)
-    split = np.sort(ends[number[long], longest[long]], axis=1)
-    edges, inverse = np.unique(split, axis=0, return_inverse=True)
-    middle = len(attributes) + inverse.reshape(-1)
-    fresh = (attributes[edges[:, 0]] + attributes[edges[:, 1]]) / 2
-    turned = np.take_along_axis(triangles[long], (longest[long][:, None] + np.arange(3)) % 3, 1)
-    first, second, third = turned.T
-    halves = [np.stack([first, middle, third], -1), np.stack([middle, second, third], -1)]
-    return np.concatenate([attributes, fresh]), np.concatenate([triangles[~long], *halves])
 
 
 def _colors(

@@ -1,78 +1,27 @@
-"""Floor plans, and where furniture stands in them.
+"""Where furniture stands in a room.
 
-A plan is a rectilinear polygon (rectangles and L-shapes so far) with doors and windows in its walls.
-Furniture is placed one piece at a time by what it is: with its back to a wall, in the middle, in a
-corner, on the wall, or on top of another piece; nothing overlaps and doors stay free.
+It is placed one piece at a time by what it is: with its back to a wall, in the middle, in a corner, on
+the wall, hanging, or on top of another piece. Nothing overlaps, doors stay free, and one can still walk
+from every door to every other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from showroom_ros.datasets.synthetic.floor_plan import Array, FloorPlan, Rectangle
 from showroom_ros.datasets.synthetic.piece import Piece
-
-Array = NDArray[np.float64]
 
 WALL_GAP_M = 0.02
 _ATTEMPTS = 60
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A door or window: ``wall`` index, span ``start_m``..``end_m`` along it and ``low_m``..``high_m`` up."""
-
-    kind: str
-    wall: int
-    start_m: float
-    end_m: float
-    low_m: float
-    high_m: float
-
-
-@dataclass(frozen=True, eq=False)
-class FloorPlan:
-    """A rectilinear room.
-
-    Attributes:
-        corners: float64 [N, 2], counter-clockwise; wall i runs from corner i to corner i + 1.
-        height_m: of the ceiling.
-        openings: doors and windows.
-    """
-
-    corners: Array
-    height_m: float
-    openings: tuple[Opening, ...] = ()
-
-    @property
-    def wall_count(self) -> int:
-        """Number of walls."""
-        return len(self.corners)
-
-    def wall(self, index: int) -> tuple[Array, Array, Array, float]:
-        """Start [2], direction [2], normal into the room [2] and length in metres of a wall."""
-        start, end = self.corners[index], self.corners[(index + 1) % len(self.corners)]
-        length = float(np.linalg.norm(end - start))
-        direction = (end - start) / length
-        return start, direction, np.array([-direction[1], direction[0]]), length
-
-    def wall_distance(self, points: Array) -> Array:
-        """Distance in metres of points [..., 2] to the nearest wall, negative outside the plan."""
-        distance = np.full(points.shape[:-1], np.inf)
-        inside = np.zeros(points.shape[:-1], bool)
-        for i in range(self.wall_count):
-            start, direction, _, length = self.wall(i)
-            offset = points - start
-            along = np.clip(offset @ direction, 0, length)
-            distance = np.minimum(distance, np.linalg.norm(offset - along[..., None] * direction, axis=-1))
-            end = start + direction * length
-            crosses = (start[1] > points[..., 1]) != (end[1] > points[..., 1])
-            if start[1] != end[1]:
-                inside ^= crosses & (points[..., 0] < start[0])
-        return np.where(inside, distance, -distance)
+_CELL_M = 0.1
+_PERSON_M = 0.34
+"""Half the width of the ways that stay free."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +30,7 @@ class Placed:
 
     piece: Piece
     pose: Array
-    footprint: tuple[float, float, float, float]
+    footprint: Rectangle
 
     @property
     def low_m(self) -> float:
@@ -96,7 +45,7 @@ class Placed:
 
 @dataclass(eq=False)
 class Arrangement:
-    """Furniture placed in a plan so far."""
+    """Furniture placed in a room so far."""
 
     plan: FloorPlan
     placed: list[Placed] = field(default_factory=list)
@@ -110,62 +59,99 @@ class Arrangement:
             if length < 2 * half:
                 continue
             along = rng.uniform(half, length - half)
-            if corner:
+            if corner or rng.random() < 0.25:
                 along = half + 0.04 if rng.random() < 0.5 else length - half - 0.04
+            if piece.corner:
+                along = half if piece.corner < 0 else length - half
             if (placed := self.at_wall(piece, wall, along)) is not None:
                 return placed
         return None
 
     def at_wall(self, piece: Piece, wall: int, along_m: float, height_m: float = 0.0) -> Placed | None:
         """Puts a piece at a place along a wall if it is free there."""
+        if not self._clear_of_openings(piece, wall, along_m, height_m):
+            return None
         gap = WALL_GAP_M if height_m == 0 else 0.0
         start, direction, normal, _ = self.plan.wall(wall)
-        foot = start + direction * along_m + normal * gap
-        return (
-            self._add(piece, foot, normal, height_m)
-            if self._clear_of_openings(piece, wall, along_m, height_m)
-            else None
-        )
+        return self._add(piece, start + direction * along_m + normal * gap, normal, height_m)
 
     def facing(self, piece: Piece, other: Placed, distance_m: float, aside_m: float = 0.0) -> Placed | None:
         """Puts a piece before another one, turned towards it."""
-        forward = other.pose[:2, 1]
-        side = other.pose[:2, 0]
+        forward, side = other.pose[:2, 1], other.pose[:2, 0]
         back = other.pose[:2, 3] + forward * (other.piece.depth + distance_m + piece.depth) + side * aside_m
         return self._add(piece, back, -forward)
+
+    def around(self, rng: Generator, pieces: list[Piece], table: Placed, gap_m: float = 0.05) -> list[Placed]:
+        """Puts chairs at the sides of a table, turned towards it, as many as find room."""
+        center = table.pose[:2, 3] + table.pose[:2, 1] * table.piece.depth / 2
+        across, forward = table.pose[:2, 0], table.pose[:2, 1]
+        half_w, half_d = table.piece.width / 2, table.piece.depth / 2
+        spread = half_w / 2 if table.piece.width > 1.15 else 0.0
+        seats = [
+            (side * forward, half_d, x * across) for side in (1, -1) for x in ((-spread, spread) if spread else (0,))
+        ]
+        seats += [(side * across, half_w, 0 * across) for side in (1, -1)]
+        found = []
+        for piece, (outward, reach, aside) in zip(pieces, seats, strict=False):
+            back = center + aside + outward * (reach + gap_m + piece.depth)
+            angle = rng.normal(0, 0.05)
+            toward = -outward * np.cos(angle) + np.array([outward[1], -outward[0]]) * np.sin(angle)
+            if (placed := self._add(piece, back, toward)) is not None:
+                found.append(placed)
+        return found
 
     def beside(self, piece: Piece, other: Placed, gap_m: float = 0.05) -> Placed | None:
         """Puts a piece at one side of another one, backs in line."""
         for sign in (1, -1):
             offset = other.pose[:2, 0] * sign * (other.piece.width / 2 + gap_m + piece.width / 2)
-            if (placed := self._add(piece, other.pose[:2, 3] + offset, other.pose[:2, 1])) is not None:
-                return placed
+            if not self._backs_onto_opening(piece, other.pose[:2, 3] + offset):
+                placed = self._add(piece, other.pose[:2, 3] + offset, other.pose[:2, 1])
+                if placed is not None:
+                    return placed
         return None
 
-    def free_standing(self, rng: Generator, piece: Piece, margin_m: float) -> Placed | None:
-        """Puts a piece somewhere off the walls."""
-        low, high = self.plan.corners.min(0), self.plan.corners.max(0)
+    def free_standing(self, rng: Generator, piece: Piece, margin_m: float, turned: bool = False) -> Placed | None:
+        """Puts a piece somewhere off the walls, ``turned`` by any angle or square to them."""
         for _ in range(_ATTEMPTS):
-            forward = np.roll([0.0, float(rng.choice([-1, 1]))], int(rng.integers(2)))
-            foot = rng.uniform(low, high)
+            angle = rng.uniform(0, 2 * np.pi) if turned else float(rng.integers(4)) * np.pi / 2
+            forward = np.round(np.array([np.cos(angle), np.sin(angle)]), 12)
+            foot = rng.uniform(self.plan.low, self.plan.high)
             if (placed := self._add(piece, foot, forward, wall_gap_m=margin_m)) is not None:
                 return placed
         return None
 
-    def on_top(self, rng: Generator, piece: Piece) -> Placed | None:
-        """Stands a small piece on a free top of a larger one."""
-        bases = [p for p in self.placed if p.piece.top_m is not None]
+    def central(self, piece: Piece) -> Placed | None:
+        """Puts a piece into the roomiest place, its long side along the longer side of the room."""
+        size = self.plan.high - self.plan.low
+        forward = np.array([1.0, 0.0]) if (size[1] > size[0]) == (piece.width > piece.depth) else np.array([0.0, 1.0])
+        order = np.argsort(-self._wall_distance.ravel(), kind="stable")[:: max(1, self._grid.size // 400)]
+        for center in self._grid.reshape(-1, 2)[order[:40]]:
+            if (placed := self._add(piece, center - forward * piece.depth / 2, forward, wall_gap_m=0.5)) is not None:
+                return placed
+        return None
+
+    def hanging(self, piece: Piece, center: Array, top_m: float) -> Placed | None:
+        """Hangs a piece with its middle over ``center`` [2] and its upper end at ``top_m``."""
+        return self._add(piece, center - np.array([0, piece.depth / 2]), np.array([0.0, 1.0]), top_m - piece.height)
+
+    def on_top(self, rng: Generator, piece: Piece, base: Placed | None = None) -> Placed | None:
+        """Stands a small piece on a free top of a larger one (of ``base``)."""
+        bases = [base] if base else [p for p in self.placed if p.piece.top_m is not None]
         for _ in range(_ATTEMPTS if bases else 0):
-            base = bases[int(rng.integers(len(bases)))]
-            slack_x = base.piece.width / 2 - piece.width / 2 - 0.03
-            slack_y = base.piece.depth - piece.depth - 0.06
-            if slack_x <= 0 or slack_y <= 0:
+            chosen = bases[int(rng.integers(len(bases)))]
+            slack_x = chosen.piece.width / 2 - piece.width / 2 - 0.03
+            slack_y = chosen.piece.depth - piece.depth - 0.06
+            if slack_x <= 0 or slack_y <= 0 or chosen.piece.top_m is None:
                 continue
             local = np.array([rng.uniform(-slack_x, slack_x), rng.uniform(0.03, 0.03 + slack_y)])
-            foot = base.pose[:2, 3] + base.pose[:2, :2] @ local
             if (
-                placed := self._add(piece, foot, base.pose[:2, 1], base.low_m + (base.piece.top_m or 0), on=base)
-            ) is not None:
+                chosen.piece.round_top
+                and np.hypot(local[0], local[1] + (piece.depth - chosen.piece.depth) / 2) > slack_x
+            ):
+                continue
+            foot = chosen.pose[:2, 3] + chosen.pose[:2, :2] @ local
+            height = chosen.low_m + chosen.piece.top_m
+            if (placed := self._add(piece, foot, chosen.pose[:2, 1], height, on=chosen)) is not None:
                 return placed
         return None
 
@@ -184,33 +170,103 @@ class Arrangement:
         pose[:3, 3] = (*foot, height_m)
         local = np.array([[x, y] for x in (-piece.width / 2, piece.width / 2) for y in (0.0, piece.depth)])
         corners = local @ pose[:2, :2].T + pose[:2, 3]
-        placed = Placed(piece, pose, (*corners.min(0), *corners.max(0)))
-        if (self.plan.wall_distance(corners) < wall_gap_m).any() or self._blocks_door(placed):
+        low, high = corners.min(0), corners.max(0)
+        placed = Placed(piece, pose, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+        if height_m + piece.height > self.plan.height_m - 0.02 and piece.light is None:
+            return None
+        if not self._inside(placed.footprint, wall_gap_m) or self._blocks_door(placed):
             return None
         if any(_overlap(placed, other) for other in self.placed if other is not on):
+            return None
+        if on is None and height_m < 1.8 and piece.height > 0.05 and not self._leaves_ways(placed):
             return None
         self.placed.append(placed)
         return placed
 
+    def _inside(self, footprint: Rectangle, gap_m: float) -> bool:
+        x0, y0, x1, y1 = footprint
+        x, y = np.meshgrid(np.linspace(x0, x1, 5), np.linspace(y0, y1, 5))
+        return bool((self.plan.wall_distance(np.stack([x, y], -1)) >= gap_m).all())
+
     def _clear_of_openings(self, piece: Piece, wall: int, along_m: float, height_m: float) -> bool:
         for opening in self.plan.openings:
-            reach = piece.width / 2 + (0.12 if opening.kind == "door" else 0.08)
+            reach = piece.width / 2 + (0.12 if opening.kind != "window" else 0.08)
             over = opening.start_m - reach < along_m < opening.end_m + reach
             if opening.wall == wall and over and height_m + piece.height > opening.low_m - 0.06:
                 return False
         return True
 
+    def _backs_onto_opening(self, piece: Piece, foot: Array) -> bool:
+        """Whether something put against a wall at ``foot`` would stand before an opening."""
+        for opening in self.plan.openings:
+            start, direction, normal, _ = self.plan.wall(opening.wall)
+            along, off = (foot - start) @ direction, (foot - start) @ normal
+            reach = piece.width / 2 + 0.12
+            if 0 <= off < 0.2 and opening.start_m - reach < along < opening.end_m + reach:
+                return piece.height > opening.low_m - 0.06
+        return False
+
     def _blocks_door(self, placed: Placed) -> bool:
-        if placed.piece.height < 0.05 or placed.low_m > 0:
+        if placed.piece.height < 0.05 or placed.low_m > 2.1:  # a rug may lie before a door
             return False
-        for door in (o for o in self.plan.openings if o.kind == "door"):
+        x0, y0, x1, y1 = placed.footprint
+        for door in (o for o in self.plan.openings if o.kind != "window"):
             start, direction, normal, _ = self.plan.wall(door.wall)
             ends = np.stack([start + direction * door.start_m, start + direction * door.end_m + normal * 0.75])
             low, high = ends.min(0), ends.max(0)
-            x0, y0, x1, y1 = placed.footprint
             if x0 < high[0] and x1 > low[0] and y0 < high[1] and y1 > low[1]:
                 return True
         return False
+
+    @cached_property
+    def _grid(self) -> Array:
+        axes = [np.arange(self.plan.low[i] + _CELL_M / 2, self.plan.high[i], _CELL_M) for i in range(2)]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+
+    @cached_property
+    def _wall_distance(self) -> Array:
+        return self.plan.wall_distance(self._grid)
+
+    def _leaves_ways(self, placed: Placed) -> bool:
+        """Whether one can still walk between all doors, and to most of what stays free."""
+        free = self._wall_distance >= _PERSON_M
+        for other in (*self.placed, placed):
+            if other.high_m > 0.05 and other.low_m < 1.8:
+                x0, y0, x1, y1 = other.footprint
+                dx = np.maximum(x0 - self._grid[..., 0], self._grid[..., 0] - x1)
+                dy = np.maximum(y0 - self._grid[..., 1], self._grid[..., 1] - y1)
+                free &= np.maximum(dx, 0) ** 2 + np.maximum(dy, 0) ** 2 >= _PERSON_M**2
+        if free.sum() * _CELL_M**2 < 0.5:
+            return False
+        doors = [o for o in self.plan.openings if o.kind != "window"]
+        cells = [self._cell_before(wall, (a + b) / 2) for wall, a, b in ((d.wall, d.start_m, d.end_m) for d in doors)]
+        if not all(free[cell] for cell in cells):
+            return False
+        seed = cells[0] if cells else tuple(np.argwhere(free)[0])
+        reached = flooded(free, seed)
+        return all(reached[cell] for cell in cells) and reached.sum() > 0.75 * free.sum()
+
+    def _cell_before(self, wall: int, along_m: float) -> tuple[int, int]:
+        start, direction, normal, _ = self.plan.wall(wall)
+        point = start + direction * along_m + normal * 0.45
+        x, y = np.floor((point - self.plan.low) / _CELL_M).astype(int)
+        return int(min(x, self._grid.shape[0] - 1)), int(min(y, self._grid.shape[1] - 1))
+
+
+def flooded(free: NDArray[np.bool_], seed: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The part of ``free`` [X, Y] that is joined to a cell by steps along the axes."""
+    part = np.zeros_like(free)
+    part[seed] = free[seed]
+    size = 0
+    while (count := int(part.sum())) > size:
+        size = count
+        for axis in (0, 1):
+            for lines in (range(1, free.shape[axis]), range(free.shape[axis] - 2, -1, -1)):
+                view, allowed = np.moveaxis(part, axis, 0), np.moveaxis(free, axis, 0)
+                step = 1 if lines.step > 0 else -1
+                for line in lines:
+                    view[line] |= view[line - step] & allowed[line]
+    return part
 
 
 def _overlap(a: Placed, b: Placed) -> bool:
@@ -225,26 +281,3 @@ def _overlap(a: Placed, b: Placed) -> bool:
         and a.footprint[1] < b.footprint[3] + gap
         and a.footprint[3] > b.footprint[1] - gap
     )
-
-
-def make_plan(rng: Generator, shape: str = "rectangle") -> FloorPlan:
-    """Draws a floor plan of ``shape`` "rectangle" or "L" with one door and one or two windows."""
-    width, depth, height = rng.uniform(3.8, 4.4), rng.uniform(4.6, 5.3), rng.uniform(2.5, 2.7)
-    corners = [(0.0, 0.0), (width, 0.0), (width, depth), (0.0, depth)]
-    if shape == "L":
-        width, depth = width + 0.8, depth + 0.6
-        x, y = width * rng.uniform(0.5, 0.6), depth * rng.uniform(0.5, 0.6)
-        corners = [(0.0, 0.0), (width, 0.0), (width, y), (x, y), (x, depth), (0.0, depth)]
-    plan = FloorPlan(np.array(corners), height)
-    openings: list[Opening] = []
-    order = [int(i) for i in rng.permutation(plan.wall_count)]
-    for wall in order:
-        length = plan.wall(wall)[3]
-        kind = "door" if not openings else "window"
-        wide = rng.uniform(0.85, 0.92) if kind == "door" else rng.uniform(1.2, min(1.8, max(1.21, length - 0.9)))
-        if length < wide + 0.6 or len(openings) >= 3:
-            continue
-        start = rng.uniform(0.25, length - wide - 0.25) if kind == "door" else (length - wide) * rng.uniform(0.35, 0.65)
-        low, high = (0.0, 2.05) if kind == "door" else (0.9, min(height - 0.2, 2.25))
-        openings.append(Opening(kind, wall, start, start + wide, low, high))
-    return FloorPlan(plan.corners, height, tuple(openings))

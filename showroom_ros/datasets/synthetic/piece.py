@@ -26,6 +26,8 @@ class Piece:
         width, depth, height: the box it fits in, metres: x in +-width/2, y in [0, depth].
         top_m: height at which small things may stand, or None.
         light: the lamp in it, or None.
+        round_top: whether that top is a disc.
+        corner: -1 or 1 where the piece belongs with that side (of x) into a corner, else 0.
     """
 
     category: str
@@ -35,3 +37,5 @@ class Piece:
     height: float
     top_m: float | None = None
     light: Light | None = None
+    round_top: bool = False
+    corner: int = 0

@@ -8,19 +8,24 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
+from showroom_ros.datasets.synthetic.assets import AssetLibrary
+from showroom_ros.datasets.synthetic.floor_plan import Home
 from showroom_ros.datasets.synthetic.interiors import KINDS, furnish
-from showroom_ros.datasets.synthetic.layout import FloorPlan, Placed, make_plan
+from showroom_ros.datasets.synthetic.layout import Placed
 from showroom_ros.datasets.synthetic.lighting import AreaLight, baked_light
-from showroom_ros.datasets.synthetic.palette import Palette, make_palette
+from showroom_ros.datasets.synthetic.palette import MOODS, Palette, make_mood, make_palette
+from showroom_ros.datasets.synthetic.pictures import image_files
 from showroom_ros.datasets.synthetic.piece import Light
+from showroom_ros.datasets.synthetic.plans import SHAPES, make_home
 from showroom_ros.datasets.synthetic.shell import build_shell
 from showroom_ros.datasets.synthetic.solids import Surface
 from showroom_ros.datasets.synthetic.textures import Material
 from showroom_ros.errors import InputError
 
-SHAPES = ("rectangle", "L")
+MOST_ROOMS = 4
 
 
 class Layout(IntEnum):
@@ -47,7 +52,7 @@ class Room:
         layout: uint8 [T] of ``Layout``.
         materials: textures by index.
         categories: what each instance is ("wall", "sofa", ...).
-        plan: floor plan with its openings.
+        plan: its rooms with their openings, and the doorways between them.
         furniture: pieces and where they stand.
         exposure: factor that brings typical radiance to mid-tone.
         seed: what it was made from.
@@ -63,7 +68,7 @@ class Room:
     layout: NDArray[np.uint8]
     materials: tuple[Material, ...]
     categories: tuple[str, ...]
-    plan: FloorPlan
+    plan: Home
     furniture: tuple[Placed, ...]
     exposure: float
     seed: int
@@ -87,6 +92,7 @@ class RoomSettings:
         assets: folder of GLB models to furnish with besides the parametric pieces.
         textures: folder of images to hang on the walls.
         clutter: how many small things lie about; 0 = none, 1 = as usual.
+        mood: one of ``palette.MOODS``.
     """
 
     kind: str | None = None
@@ -95,6 +101,7 @@ class RoomSettings:
     assets: Path | None = None
     textures: Path | None = None
     clutter: float = 1.0
+    mood: str | None = None
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -102,8 +109,10 @@ class RoomSettings:
             raise InputError(f"room kind '{self.kind}' is unknown, expected one of {', '.join(KINDS)}")
         if self.shape is not None and self.shape not in SHAPES:
             raise InputError(f"room shape '{self.shape}' is unknown, expected one of {', '.join(SHAPES)}")
-        if not 1 <= self.rooms <= 4:
-            raise InputError(f"rooms is {self.rooms}, expected 1 to 4")
+        if self.mood is not None and self.mood not in MOODS:
+            raise InputError(f"room mood '{self.mood}' is unknown, expected one of {', '.join(MOODS)}")
+        if not 1 <= self.rooms <= MOST_ROOMS:
+            raise InputError(f"rooms is {self.rooms}, expected 1 to {MOST_ROOMS}")
         if not 0 <= self.clutter <= 3:
             raise InputError(f"clutter is {self.clutter}, expected 0 to 3")
 
@@ -122,13 +131,24 @@ def make_room(seed: int, settings: RoomSettings | None = None, device: str = "cp
     if seed < 0:
         raise InputError(f"room seed is {seed}, expected 0 or more")
     settings = settings or RoomSettings()
-    kind, shape = settings.kind, settings.shape or "rectangle"
     rng = np.random.default_rng([seed, 1])
-    kind = kind or KINDS[int(rng.integers(len(KINDS)))]
-    palette = make_palette(rng)
-    plan = make_plan(rng, shape)
-    furniture = furnish(rng, plan, palette, kind)
-    return _assembled(plan, furniture, palette, seed, device)
+    kinds = _kinds(rng, settings)
+    palette = make_palette(rng, make_mood(rng, settings.mood))
+    home = make_home(rng, kinds, settings.shape)
+    library = AssetLibrary(settings.assets) if settings.assets is not None else None
+    images = tuple(image_files(settings.textures)) if settings.textures is not None else ()
+    furniture = [
+        furnish(np.random.default_rng([seed, 4, number]), plan, palette.room(number), library, images, settings.clutter)
+        for number, plan in enumerate(home.rooms)
+    ]
+    return _assembled(home, furniture, palette, seed, device)
+
+
+def _kinds(rng: Generator, settings: RoomSettings) -> list[str]:
+    """A kind for each room; kinds repeat only when there are more rooms than kinds."""
+    order = [KINDS[int(i)] for i in rng.permutation(len(KINDS))]
+    first = settings.kind or next(kind for kind in order if kind != "hallway")
+    return [first, *(kind for kind in order if kind != first)][: settings.rooms]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +160,11 @@ class Instance:
     surfaces: list[Surface]
 
 
-def _assembled(plan: FloorPlan, furniture: list[Placed], palette: Palette, seed: int, device: str) -> Room:
-    shell, lights = build_shell(np.random.default_rng([seed, 2]), plan, palette)
+def _assembled(plan: Home, furnished: list[list[Placed]], palette: Palette, seed: int, device: str) -> Room:
+    furniture = [placed for room in furnished for placed in room]
+    hanging = (any(p.piece.category == "hanging lamp" for p in room) for room in furnished)
+    lampless = frozenset(number for number, found in enumerate(hanging) if found)
+    shell, lights = build_shell(np.random.default_rng([seed, 2]), plan, palette, lampless)
     instances = [Instance(category, Layout[layout.upper()], surfaces) for category, layout, surfaces in shell]
     for placed in furniture:
         surfaces = [s.moved(placed.pose) for s in placed.piece.surfaces]
@@ -151,7 +174,7 @@ def _assembled(plan: FloorPlan, furniture: list[Placed], palette: Palette, seed:
     room = _joined(instances, plan, furniture, seed)
     light = baked_light(room, lights, device)
     radiance = light[room.triangles].mean(1).mean(1)
-    exposure = 0.62 / float(np.quantile(radiance, 0.6))
+    exposure = 0.62 * palette.mood.exposure / float(np.quantile(radiance, 0.6))
     return replace(room, light=light, exposure=exposure)
 
 
@@ -160,7 +183,7 @@ def _moved_light(light: Light, placed: Placed) -> AreaLight:
     return AreaLight.ball(center, light.radius_m, np.array(light.power))
 
 
-def _joined(instances: list[Instance], plan: FloorPlan, furniture: list[Placed], seed: int) -> Room:
+def _joined(instances: list[Instance], plan: Home, furniture: list[Placed], seed: int) -> Room:
     surfaces = [(number, instance, s) for number, instance in enumerate(instances) for s in instance.surfaces]
     materials = tuple({id(s.material): s.material for _, _, s in surfaces}.values())
     index = {id(material): i for i, material in enumerate(materials)}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,7 +49,9 @@ class Surface:
 
 def cells(length: float, breaks: Iterable[float] = ()) -> Array:
     """Positions from 0 to ``length`` that include ``breaks`` and are at most ``EDGE_M`` apart."""
-    inner = np.unique(np.round([b for b in breaks if 1e-9 < b < length - 1e-9], 12))
+    inner = sorted({round(float(b), 12) for b in breaks if 1e-9 < b < length - 1e-9})
+    if not inner:
+        return np.linspace(0.0, length, max(1, ceil(length / EDGE_M - 1e-6)) + 1)
     stops = [0.0, *inner, length]
     parts = [np.linspace(a, b, max(1, int(np.ceil((b - a) / EDGE_M - 1e-6))) + 1)[:-1] for a, b in pairwise(stops)]
     return np.concatenate([*parts, [length]])
@@ -74,19 +78,27 @@ def panel(
         holes: rectangles (u0, v0, u1, v1) left out; their edges must be grid lines.
     """
     a, b = np.asarray(u_axis, np.float64), np.asarray(v_axis, np.float64)
-    u, v = np.meshgrid(us, vs)
-    uv = np.stack([u.ravel(), v.ravel()], -1)
+    uv = np.empty((len(vs), len(us), 2))
+    uv[..., 0], uv[..., 1] = us, vs[:, None]
+    uv = uv.reshape(-1, 2)
+    vertices = np.asarray(origin, np.float64) + uv[:, :1] * a + uv[:, 1:] * b
+    normals = np.broadcast_to(_cross(a, b), vertices.shape)
+    blocked = list(holes)
+    if not blocked:
+        return Surface(vertices, normals, uv, _lattice(len(vs) - 1, len(us) - 1), material)
     middle_u, middle_v = np.meshgrid((us[1:] + us[:-1]) / 2, (vs[1:] + vs[:-1]) / 2)
     keep = np.ones(middle_u.shape, bool)
-    for u0, v0, u1, v1 in holes:
+    for u0, v0, u1, v1 in blocked:
         keep &= ~((middle_u > u0) & (middle_u < u1) & (middle_v > v0) & (middle_v < v1))
     row, column = np.nonzero(keep)
     first = row * len(us) + column
     above = first + len(us)
     triangles = np.concatenate([np.stack([first, first + 1, above + 1], -1), np.stack([first, above + 1, above], -1)])
-    vertices = np.asarray(origin, np.float64) + uv[:, :1] * a + uv[:, 1:] * b
-    normals = np.broadcast_to(np.cross(a, b), vertices.shape)
     return Surface(vertices, normals, uv, triangles, material)
+
+
+def _cross(a: Array, b: Array) -> Array:
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
 _FACES = (
@@ -148,6 +160,7 @@ def _ring(ends: Array, center: Array, material: Material, segments: int) -> Surf
     return Surface(vertices + center, normals, uv, _lattice(rows, segments), material)
 
 
+@lru_cache(maxsize=512)
 def _lattice(rows: int, columns: int) -> NDArray[np.int64]:
     row, column = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
     first = (row * (columns + 1) + column).ravel()
@@ -227,3 +240,37 @@ def retextured(surface: Surface, u: ArrayLike, v: ArrayLike) -> Surface:
     uv = np.empty_like(surface.uv)
     uv[:, :1], uv[:, 1:] = u, v
     return replace(surface, uv=uv)
+
+
+def split_long_edges(attributes: Array, triangles: NDArray[np.int64], edge_m: float) -> tuple[Array, NDArray[np.int64]]:
+    """Splits triangles at the middle of their longest edge until no edge is longer than ``edge_m``.
+
+    Args:
+        attributes: float64 [V, A] of the vertices, positions first; the others are interpolated alike.
+        triangles: int64 [T, 3].
+        edge_m: longest edge that may stay.
+    """
+    while len(triangles):
+        corners = attributes[triangles, :3]
+        lengths = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
+        if lengths.max() <= edge_m:
+            break
+        attributes, triangles = _split(attributes, triangles, lengths, edge_m)
+    return attributes, triangles
+
+
+def _split(
+    attributes: Array, triangles: NDArray[np.int64], lengths: Array, edge_m: float
+) -> tuple[Array, NDArray[np.int64]]:
+    """Bisects the longest edge of every triangle that has one too long; neighbours share the new vertex."""
+    number, longest = np.arange(len(triangles)), lengths.argmax(1)
+    long = lengths[number, longest] > edge_m
+    ends = np.stack([triangles, np.roll(triangles, -1, axis=1)], -1)
+    split = np.sort(ends[number[long], longest[long]], axis=1)
+    edges, inverse = np.unique(split, axis=0, return_inverse=True)
+    middle = len(attributes) + inverse.reshape(-1)
+    fresh = (attributes[edges[:, 0]] + attributes[edges[:, 1]]) / 2
+    turned = np.take_along_axis(triangles[long], (longest[long][:, None] + np.arange(3)) % 3, 1)
+    first, second, third = turned.T
+    halves = [np.stack([first, middle, third], -1), np.stack([middle, second, third], -1)]
+    return np.concatenate([attributes, fresh]), np.concatenate([triangles[~long], *halves])

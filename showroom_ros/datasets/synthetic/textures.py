@@ -6,8 +6,8 @@ in the Fourier domain, so it is periodic); pictures, rugs and views do not and a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
@@ -40,8 +40,20 @@ class Material:
 def noise(rng: Generator, beta: float = 2.0, stretch: tuple[float, float] = (1.0, 1.0)) -> Plane:
     """Periodic fractal noise [S, S], mean 0, deviation 1, power spectrum 1 / f^beta.
 
-    ``stretch`` (rows, columns) lengthens its grains along an axis.
+    ``stretch`` (rows, columns) lengthens its grains along an axis. Two shifted copies of the same plane
+    are mixed, so a plane costs its Fourier transform once in a process.
     """
+    plane = _noise_plane(beta, stretch)
+    (row, column), (other_row, other_column) = rng.integers(0, SIZE, (2, 2))
+    shifted = np.roll(plane, (row, column), (0, 1))
+    if rng.random() < 0.5:
+        shifted = shifted[::-1]
+    return np.float32(0.8) * shifted + np.float32(0.6) * np.roll(plane, (other_row, other_column), (0, 1))
+
+
+@lru_cache(maxsize=64)
+def _noise_plane(beta: float, stretch: tuple[float, float]) -> Plane:
+    rng = np.random.default_rng([int(beta * 100), int(stretch[0] * 10), int(stretch[1] * 10)])
     fy = np.fft.fftfreq(SIZE)[:, None] * SIZE * stretch[0]
     fx = np.fft.rfftfreq(SIZE)[None, :] * SIZE * stretch[1]
     frequency = np.sqrt(fy * fy + fx * fx)
@@ -188,44 +200,49 @@ def rug(rng: Generator) -> Image:
     return np.clip(image * (1 + 0.07 * noise(rng, 0.5))[..., None], 0, 1).astype(np.float32)
 
 
-def poster(rng: Generator) -> Image:
-    """A picture for the wall: a landscape or an abstract composition."""
-    return _landscape(rng) if rng.random() < 0.5 else _composition(rng)
-
-
-def outdoors(rng: Generator) -> Image:
-    """What a window shows: bright sky above a soft line of trees."""
+def herringbone(rng: Generator, color: ArrayLike, blocks: int = 4, across: int = 4) -> Image:
+    """Parquet of square blocks whose staves run along u and v by turns."""
     u, v = grid()
-    sky = blend(tinted(np.ones_like(u), (0.97, 0.98, 1.0)), (0.72, 0.85, 1.0), v)
-    skyline = 0.26 + 0.05 * noise(rng, 2.4)[0][None, :]
-    trees = tinted(1 + 0.15 * noise(rng, 1.4), (0.45, 0.58, 0.38))
-    return blend(sky, trees, np.clip((skyline - v) * 12, 0, 1).astype(np.float32))
+    column, row = (u * blocks).astype(int) % blocks, (v * blocks).astype(int) % blocks
+    turned = (column + row) % 2 == 1
+    x, y = (u * blocks) % 1, (v * blocks) % 1
+    position = np.where(turned, x, y) * across
+    stave = np.minimum(position.astype(int), across - 1)
+    tone = rng.normal(1, 0.09, (blocks, blocks, across)).astype(np.float32)[row, column, stave]
+    fibre = noise(rng, 1.1, (1.0, 12.0))
+    grain = np.where(turned, fibre.T, fibre)
+    texel = SIZE / blocks
+    joint = np.minimum(position % 1 * (texel / across), np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y)) * texel)
+    return tinted(tone * (1 + 0.08 * grain) * np.where(joint < 1.2, 0.6, 1), color)
 
 
-def _landscape(rng: Generator) -> Image:
+def checkers(rng: Generator, light: ArrayLike, dark: ArrayLike, count: int = 4) -> Image:
+    """Tiles of two colours by turns."""
     u, v = grid()
-    hue = rng.random()
-    image = blend(tinted(np.ones_like(u), hsv(hue, 0.5, 0.95)), hsv((hue + 0.1) % 1, 0.3, 0.98), v)
-    sun = np.hypot(u - rng.uniform(0.2, 0.8), v - rng.uniform(0.6, 0.85)) < rng.uniform(0.05, 0.12)
-    image = blend(image, (1.0, 0.95, 0.75), sun.astype(np.float32))
-    for layer in range(4):
-        ridge = 0.62 - 0.14 * layer + 0.06 * noise(rng, 2.5)[layer * 7][None, :]
-        color = hsv((hue + 0.5 + 0.03 * layer) % 1, 0.35 + 0.1 * layer, 0.7 - 0.14 * layer)
-        image = blend(image, color, np.clip((ridge - v) * 200, 0, 1).astype(np.float32))
-    return np.clip(image * (1 + 0.03 * noise(rng, 0.8))[..., None], 0, 1).astype(np.float32)
+    odd = ((u * count).astype(int) + (v * count).astype(int)) % 2 == 1
+    x, y = (u * count) % 1, (v * count) % 1
+    edge = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y)) * SIZE / count
+    image = np.where(
+        odd[..., None], tinted(1 + 0.05 * noise(rng, 1.8), dark), tinted(1 + 0.03 * noise(rng, 1.8), light)
+    )
+    return blend(image, np.array([0.55, 0.54, 0.52]), np.clip(2.2 - edge, 0, 1).astype(np.float32))
 
 
-def _composition(rng: Generator) -> Image:
+def stone(rng: Generator, color: ArrayLike, slabs: int = 2) -> Image:
+    """Veined stone, in ``slabs`` x ``slabs`` plates with thin joints (0: without)."""
+    vein = np.exp(-np.abs(noise(rng, 2.6)) * 14) * (0.5 + 0.5 * np.clip(noise(rng, 2.2), -1, 1))
+    image = tinted(1 + 0.05 * noise(rng, 1.5) + 0.06 * noise(rng, 2.4) - 0.22 * vein, color)
+    if not slabs:
+        return image
     u, v = grid()
-    image = tinted(1 + 0.03 * noise(rng, 1.2), hsv(rng.random(), rng.uniform(0.05, 0.3), 0.92))
-    hue = rng.random()
-    for _ in range(int(rng.integers(6, 12))):
-        x, y, r = rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9), rng.uniform(0.06, 0.28)
-        shapes: Sequence[NDArray] = (
-            np.hypot(u - x, v - y) < r,
-            (np.abs(u - x) < r) & (np.abs(v - y) < r * rng.uniform(0.2, 1.0)),
-            np.abs((u - x) * np.cos(6 * r) + (v - y) * np.sin(6 * r)) < 0.15 * r,
-        )
-        color = hsv((hue + rng.normal(0, 0.12)) % 1, rng.uniform(0.3, 0.9), rng.uniform(0.2, 0.95))
-        image = blend(image, color, 0.9 * shapes[int(rng.integers(3))].astype(np.float32))
-    return np.clip(image, 0, 1)
+    x, y = (u * slabs) % 1, (v * slabs) % 1
+    edge = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y)) * SIZE / slabs
+    return image * np.where(edge < 1.5, np.float32(0.7), np.float32(1))[..., None]
+
+
+def panelling(rng: Generator, color: ArrayLike) -> Image:
+    """A painted panel in its frame, with the light of its moulding painted on."""
+    u, v = grid()
+    edge = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))
+    groove = np.exp(-(((edge - 0.12) / 0.012) ** 2)) * 0.18 - np.exp(-(((edge - 0.145) / 0.01) ** 2)) * 0.06
+    return tinted(1 - groove + 0.012 * noise(rng, 1.6), color)

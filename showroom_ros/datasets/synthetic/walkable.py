@@ -7,7 +7,8 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
-from showroom_ros.datasets.synthetic.layout import FloorPlan, Placed
+from showroom_ros.datasets.synthetic.floor_plan import Home
+from showroom_ros.datasets.synthetic.layout import Placed, flooded
 from showroom_ros.errors import InputError
 
 Array = NDArray[np.float64]
@@ -19,14 +20,14 @@ _STEPS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 
 class WalkableSpace:
     """Cells of the floor at least ``clearance_m`` from walls and furniture, the largest connected part."""
 
-    def __init__(self, plan: FloorPlan, furniture: tuple[Placed, ...], clearance_m: float) -> None:
+    def __init__(self, plan: Home, furniture: tuple[Placed, ...], clearance_m: float) -> None:
         """Measures the clearance of every cell.
 
         Raises:
             InputError: nobody can stand anywhere in this room.
         """
         self.plan = plan
-        solid = [p for p in furniture if p.high_m > 0.1 and p.low_m < 1.0]
+        solid = [p for p in furniture if p.high_m > 0.1 and p.low_m < 1.8]
         self._boxes = np.array([p.footprint for p in solid]).reshape(-1, 4)
         low, high = plan.corners.min(0), plan.corners.max(0)
         axes = [np.arange(low[i] + _CELL_M / 2, high[i], _CELL_M) for i in range(2)]
@@ -99,18 +100,7 @@ class WalkableSpace:
     def _largest_part(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
         best, left = np.zeros_like(free), free.copy()
         while left.any():
-            part = np.zeros_like(free)
-            part[tuple(np.argwhere(left)[0])] = True
-            size = 0
-            while part.sum() > size:
-                size = int(part.sum())
-                for axis in (0, 1):
-                    for shift in (-1, 1):
-                        moved = np.roll(part, shift, axis)
-                        edge = [slice(None), slice(None)]
-                        edge[axis] = slice(0, 1) if shift == 1 else slice(-1, None)
-                        moved[tuple(edge)] = False
-                        part |= moved & left
+            part = flooded(left, tuple(np.argwhere(left)[0]))
             best = part if part.sum() > best.sum() else best
             left &= ~part
         return best
