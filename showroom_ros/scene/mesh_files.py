@@ -123,10 +123,26 @@ def _read_by_trimesh(path: Path) -> Mesh:
         to_ours = _Y_UP_Z_UP.T @ transform if path.suffix.lower() == ".glb" else transform
         attributes = getattr(model, "vertex_attributes", {})
         provenance = attributes.get("_PROVENANCE", np.zeros(len(model.vertices)))
-        visual = model.visual if isinstance(model.visual, trimesh.visual.ColorVisuals) else model.visual.to_color()
         vertices, normals = transform_points(to_ours, model.vertices), model.vertex_normals @ to_ours[:3, :3].T
-        parts.append(_from_arrays(path, vertices, model.faces, visual.vertex_colors, normals, provenance))
+        parts.append(_from_arrays(path, vertices, model.faces, _vertex_colors(model), normals, provenance))
     return Mesh.concatenate(parts)
+
+
+def _vertex_colors(model) -> NDArray:  # type: ignore[no-untyped-def]
+    """RGBA [V, 4] of a trimesh: its colours, its texture at the vertices, or the plain colour of its material."""
+    import trimesh
+
+    visual = model.visual
+    if isinstance(visual, trimesh.visual.ColorVisuals):
+        return visual.vertex_colors
+    colors = visual.to_color().vertex_colors if visual.uv is not None and _has_texture(visual.material) else None
+    if colors is None or len(colors) != len(model.vertices):
+        return np.tile(np.asarray(visual.material.main_color, np.uint8), (len(model.vertices), 1))
+    return colors
+
+
+def _has_texture(material) -> bool:  # type: ignore[no-untyped-def]
+    return getattr(material, "image", None) is not None or getattr(material, "baseColorTexture", None) is not None
 
 
 def _from_arrays(
