@@ -6,12 +6,14 @@ from showroom_ros.bags.reader import looks_like_bag
 from showroom_ros.bags.sequence import BagSequence
 from showroom_ros.datasets import cub, invsfm, megadepth, nyu, photos, places, seven_scenes, shapenet, tum
 from showroom_ros.datasets.dataset import Dataset
+from showroom_ros.datasets.prepare import prepared
 from showroom_ros.errors import DatasetError
 
 BAG = Dataset("bag", "rosbag2 or ROS 1 bag", "metadata.yaml, .mcap, .db3 or ROS 1 .bag", looks_like_bag, BagSequence)
 
 DATASETS: tuple[Dataset, ...] = (
     BAG,
+    prepared.DATASET,
     seven_scenes.DATASET,
     tum.DATASET,
     nyu.DATASET,

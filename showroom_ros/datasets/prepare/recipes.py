@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from showroom_ros.datasets.prepare.posed_video import VIDEO_RECIPES
 from showroom_ros.datasets.prepare.recipe import Recipe
 
-RECIPES: tuple[Recipe, ...] = ()
+RECIPES: tuple[Recipe, ...] = (*VIDEO_RECIPES,)
