@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +23,36 @@ def read_color(path: Path) -> NDArray[np.uint8]:
     """
     image = _read_image(path, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def decode_color(content: bytes, where: str) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] RGB of the bytes of a JPEG or PNG file.
+
+    Raises:
+        DatasetError: not decodable; the message starts with ``where``.
+    """
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    if image is None:
+        raise DatasetError(f"{where}: cannot be decoded as an image ({len(content)} bytes)")
+    return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """uint8 [H, W] of an 8-bit image with one channel.
+
+    Raises:
+        DatasetError: missing, not decodable, or another kind of image.
+    """
+    values = _read_image(path, cv2.IMREAD_UNCHANGED)
+    if values.dtype != np.uint8 or values.ndim != 2:
+        raise DatasetError(f"{path}: is {values.dtype} {values.shape}, expected an 8-bit image with one channel")
+    return np.asarray(values, np.uint8)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels of an image file; raises ``DatasetError`` where it cannot be decoded."""
+    height, width = _read_image(path, cv2.IMREAD_UNCHANGED).shape[:2]
+    return width, height
 
 
 def read_depth(path: Path, units_per_metre: float, invalid: tuple[int, ...] = (0,)) -> NDArray[np.float32]:
@@ -47,6 +80,37 @@ def read_pose(path: Path) -> NDArray[np.float64]:
         return checked_pose(table)
     except InputError as error:
         raise DatasetError(f"{path}: {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        DatasetError: missing, or no JSON; names the line.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}, line {error.lineno}: no valid JSON: {error.msg}") from error
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header, by column name.
+
+    Raises:
+        DatasetError: missing, no rows, one of ``columns`` is not in the header, or a ragged row; names the line.
+    """
+    reader = csv.DictReader(read_text(path).splitlines())
+    lacks = [name for name in columns if name not in (reader.fieldnames or ())]
+    if lacks:
+        raise DatasetError(f"{path}: has no column {', '.join(lacks)}, found {', '.join(reader.fieldnames or ())}")
+    rows = list(reader)
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise DatasetError(f"{path}, line {number}: not {len(reader.fieldnames or ())} columns")
+    if not rows:
+        raise DatasetError(f"{path}: has no rows")
+    return rows
 
 
 def read_table(path: Path, columns: int) -> NDArray[np.float64]:
@@ -100,16 +164,24 @@ def stamp_ns_from_text(text: str, where: str) -> int:
 def _read_image(path: Path, flags: int) -> NDArray:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file")
-    image = cv2.imread(str(path), flags)
+    content = path.read_bytes()
+    if _is_cut_short(content):
+        raise DatasetError(f"{path}: JPEG without an end, cut short ({len(content)} bytes)")
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
     if image is None:
-        raise DatasetError(f"{path}: cannot be decoded as an image ({path.stat().st_size} bytes)")
+        raise DatasetError(f"{path}: cannot be decoded as an image ({len(content)} bytes)")
     return image
+
+
+def _is_cut_short(content: bytes) -> bool:
+    """Whether a JPEG has no end after its last scan: OpenCV decodes such files, the rest of them grey."""
+    return content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
 
 
 def _rows(path: Path, columns: int) -> list[tuple[str, list[str]]]:
     """Where each line is and its words, without comments."""
     rows = []
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.replace(",", " ").split()
         if words and not words[0].startswith("#"):
             rows.append((f"{path}, line {number}", words))
@@ -128,7 +200,12 @@ def _numbers(words: list[str], columns: int, where: str) -> list[float]:
     return numbers
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        DatasetError: missing, or not text.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,8 @@
 """7-Scenes (Shotton et al., CVPR 2013): RGB-D sequences of a first-generation Kinect.
 
 Folder of one sequence: ``frame-NNNNNN.{color.png|color.jpg, depth.png, pose.txt}``. Depth is in millimetres
-(0 and 65535 unknown) and NOT registered to colour; poses are those of the depth camera.
+(0 and 65535 unknown) and NOT registered to colour; poses are those of the depth camera. A scene (``chess``) has
+folders ``seq-NN`` and ``TrainSplit.txt`` and ``TestSplit.txt``, whose lines ``sequence1`` mean ``seq-01``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from showroom_ros.datasets.dataset import Dataset
+from showroom_ros.datasets.dataset import Dataset, checked_split
 from showroom_ros.datasets.files import read_color, read_depth, read_pose
+from showroom_ros.datasets.frames import stamp_ns_of_number
+from showroom_ros.datasets.splits import read_names, recordings_below, subfolders
 from showroom_ros.errors import DatasetError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import inverse, pose_from
@@ -21,9 +24,6 @@ from showroom_ros.scene.rectification import rectify
 from showroom_ros.scene.view import SensorFrame, View
 
 RATE_HZ = 30.0
-FIRST_STAMP_NS = 1_000_000_000
-"""Stamp of frame number 0: the data set has no times, and 0 means unknown."""
-
 DEPTH_CAMERA = Camera(640, 480, 585.0, 585.0, 320.0, 240.0)
 """As the data set states it."""
 
@@ -34,6 +34,8 @@ T_COLOR_DEPTH = pose_from((-0.025, 0.0, 0.0))
 ``calibration.calibrate_depth_to_color`` finds 527 px and -0.027 m on RedKitchen (530 px and -0.031 m in its
 first half, 525 px and -0.024 m in its second), and the nominal values within what the halves differ.
 """
+
+SPLITS = ("train", "test")
 
 _NAME = re.compile(r"frame-(\d+)\.color\.(?:png|jpg)$")
 
@@ -103,7 +105,7 @@ class SevenScenes:
             depth_camera=self._depth_camera,
             T_color_depth=self._T_color_depth,
             T_world_camera=T_world_depth @ self._T_depth_color,
-            stamp_ns=FIRST_STAMP_NS + round(number * 1e9 / RATE_HZ),
+            stamp_ns=stamp_ns_of_number(number, RATE_HZ),
         )
 
     def _file(self, number: int, kind: str) -> Path:
@@ -130,10 +132,34 @@ def _color_files(path: Path) -> dict[int, Path]:
     return files
 
 
+def seven_scenes_scenes(root: Path, split: str | None) -> list[Path]:
+    """The sequences of one scene, or of all scenes below a folder; those of a split by ``TrainSplit.txt``..."""
+    checked_split(split, SPLITS, root)
+    scenes = [root, *(folder for folder in subfolders(root) if not looks_like_seven_scenes(folder))]
+    if split is None:
+        folders = [folder for scene in scenes for folder in subfolders(scene)]
+    else:
+        lists = [scene / f"{split.capitalize()}Split.txt" for scene in scenes]
+        present = [path for path in lists if path.is_file()]
+        if not present and root.is_dir():
+            raise DatasetError(f"{lists[0]}: no such file, neither in a folder of {root}")
+        folders = [path.parent / _sequence_folder(name, path) for path in present for name in read_names(path)]
+    return recordings_below(root, folders, looks_like_seven_scenes, "<scene>/seq-NN/frame-NNNNNN.color.png")
+
+
+def _sequence_folder(name: str, path: Path) -> str:
+    number = name.removeprefix("sequence")
+    if not number.isdecimal():
+        raise DatasetError(f"{path}: '{name}', expected lines such as sequence1")
+    return f"seq-{int(number):02d}"
+
+
 DATASET = Dataset(
     name="7scenes",
     title="7-Scenes (Shotton et al., CVPR 2013)",
     looked_for="frame-NNNNNN.color.png or .jpg",
     recognises=looks_like_seven_scenes,
     read=SevenScenes,
+    scenes=seven_scenes_scenes,
+    splits=SPLITS,
 )
