@@ -147,7 +147,7 @@ def test_bad_frames_are_left_out_and_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "reason"),
     [
-        ("groundtruth.txt", lambda text: text.replace(" 1.2", " nan"), "0 of 2 frames|none of 2 colour images|no pose"),
+        ("groundtruth.txt", lambda text: text.replace(" 1.200000000000", " nan"), "none of 2"),
         ("depth.txt", lambda text: "", "depth.txt"),
         ("groundtruth.txt", None, "has no pose"),
         ("groundtruth.txt", lambda text: text.replace(" 0.900000000000", " 1e4"), "is a pose wrong?"),
@@ -162,7 +162,7 @@ def test_scenes_that_cannot_be_prepared_are_named(tmp_path: Path, name: str, cha
         (folder / name).write_text(change((folder / name).read_text()))
     summary = run(tmp_path / "root", tmp_path / "out")
     (outcome,) = summary.of_state("failed")
-    assert any(text in outcome.reason for text in reason.split("|"))
+    assert reason in outcome.reason
     assert tree(tmp_path / "out") == {}
 
 
