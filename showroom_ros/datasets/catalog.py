@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from showroom_ros.bags.reader import looks_like_bag
 from showroom_ros.bags.sequence import BagSequence
-from showroom_ros.datasets import cub, invsfm, megadepth, nyu, photos, places, seven_scenes, shapenet, tum
+from showroom_ros.datasets import (
+    arkitscenes,
+    cub,
+    hypersim,
+    icl_nuim,
+    invsfm,
+    megadepth,
+    nyu,
+    photos,
+    places,
+    scannet,
+    scannetpp,
+    scannetpp_iphone,
+    seven_scenes,
+    shapenet,
+    slambook,
+    tum,
+)
 from showroom_ros.datasets.dataset import Dataset
 from showroom_ros.datasets.prepare import prepared
 from showroom_ros.errors import DatasetError
@@ -14,8 +31,15 @@ BAG = Dataset("bag", "rosbag2 or ROS 1 bag", "metadata.yaml, .mcap, .db3 or ROS 
 DATASETS: tuple[Dataset, ...] = (
     BAG,
     prepared.DATASET,
+    hypersim.DATASET,
+    arkitscenes.DATASET,
+    scannetpp.DATASET,
+    scannetpp_iphone.DATASET,
+    scannet.DATASET,
     seven_scenes.DATASET,
-    tum.DATASET,
+    slambook.DATASET,
+    icl_nuim.DATASET,
+    tum.DATASET,  # rgb/ and groundtruth.txt: other kinds may have them too
     nyu.DATASET,
     megadepth.DATASET,
     invsfm.DATASET,

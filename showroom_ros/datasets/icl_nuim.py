@@ -2,8 +2,8 @@
 
 Folder ``living_room_traj0_frei_png`` (``traj0_frei_png`` for the office, ``living_room_traj0n_frei_png`` with the
 noise of a Kinect): ``rgb/N.png``, ``depth/N.png`` (5000 units per metre, planar), ``associations.txt`` (lines
-``N depth/N.png N rgb/N.png``) and ``*.gt.freiburg`` (``N tx ty tz qx qy qz qw``). The first column of the trajectory is the number of
-the image; it starts at 1 or 2, so the first images have no pose.
+``N depth/N.png N rgb/N.png``) and ``*.gt.freiburg`` (``N tx ty tz qx qy qz qw``). The first column of the trajectory
+is the number of the image; it starts at 1 or 2, so the first images have no pose.
 
 The renderer's frames are left-handed: x right, y up, z forward, for the camera as for the world, which is why the
 data set states fy = -480. Mirrored in y on both sides (``T = F T F``, F = diag(1, -1, 1)) the poses are those of

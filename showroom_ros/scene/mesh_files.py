@@ -60,7 +60,7 @@ def load_mesh(path: str | Path) -> Mesh:
         raise InputError(f"{path}: mesh format '{path.suffix}' is unknown, expected {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a mesh")
-    return _read_ply(path) if path.suffix.lower() == ".ply" else _read_by_trimesh(path)
+    return _read_ply(path) if path.suffix.lower() == ".ply" and _is_binary_ply(path) else _read_by_trimesh(path)
 
 
 def _write_ply(file: IO[bytes], mesh: Mesh) -> None:
@@ -120,6 +120,8 @@ def _read_by_trimesh(path: Path) -> Mesh:
     for name in scene.graph.nodes_geometry:
         transform, geometry = scene.graph[name]
         model = scene.geometry[geometry]
+        if not isinstance(model, trimesh.Trimesh) or not len(model.vertices):
+            raise InputError(f"{path}: cannot be read as a mesh: has no triangles")
         to_ours = _Y_UP_Z_UP.T @ transform if path.suffix.lower() == ".glb" else transform
         attributes = getattr(model, "vertex_attributes", {})
         provenance = attributes.get("_PROVENANCE", np.zeros(len(model.vertices)))
@@ -159,14 +161,19 @@ def _from_arrays(
     )
 
 
+def _is_binary_ply(path: Path) -> bool:
+    """Whether we read it ourselves: little-endian, as nearly all are (not text, not big-endian)."""
+    with path.open("rb") as file:
+        start = file.read(200)
+    return not start.startswith(b"ply") or b"format binary_little_endian 1.0" in start
+
+
 def _read_ply(path: Path) -> Mesh:
     content = path.read_bytes()
     end = content.find(b"end_header\n")
     if not content.startswith(b"ply") or end < 0:
         raise InputError(f"{path}: not a PLY file")
     header = content[:end].decode("ascii", "replace").splitlines()
-    if "format binary_little_endian 1.0" not in header:
-        raise InputError(f"{path}: expected PLY in format binary_little_endian 1.0")
     elements = _ply_elements(path, header)
     at, read = end + len(b"end_header\n"), {}
     for name, count, dtype in elements:

@@ -94,7 +94,7 @@ POINTS = np.arange(9, dtype="<f4").tobytes()
     [
         (b"", "not a PLY"),
         (b"solid ball", "not a PLY"),
-        (PLY.replace("binary_little_endian", "ascii").encode() + FACE.encode(), "expected PLY in format binary"),
+        (PLY.replace("binary_little_endian", "ascii").encode() + FACE.encode(), "cannot be read as a mesh"),
         (PLY.encode() + FACE.encode() + POINTS[:20], "cut short"),
         (PLY.encode() + FACE.encode() + POINTS + b"\4" + np.int32([0, 1, 2, 0]).tobytes(), "expected triangles"),
         (PLY.encode() + FACE.encode() + POINTS + b"\3" + np.int32([0, 1, 3]).tobytes(), "names vertex 3"),
@@ -108,6 +108,20 @@ def test_broken_ply_files_are_refused(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as error:
         load_mesh(path)
     assert "broken.ply" in str(error.value)
+
+
+def test_text_and_big_endian_ply_files_are_read(tmp_path):
+    corners = "0 0 0 255 0 0\n1 0 0 0 255 0\n0 2 0 0 0 255\n"
+    colors = "".join(f"property uchar {name}\n" for name in ("red", "green", "blue"))
+    text = PLY.replace("binary_little_endian", "ascii") + colors + FACE + corners + "3 0 1 2\n"
+    (tmp_path / "text.ply").write_text(text)
+    content = (PLY.replace("little", "big") + FACE).encode() + np.arange(9, dtype=">f4").tobytes()
+    (tmp_path / "big.ply").write_bytes(content + b"\3" + np.array([0, 1, 2], ">i4").tobytes())
+    mesh = load_mesh(tmp_path / "text.ply")
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 2, 0]]
+    assert mesh.colors.tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    assert mesh.triangles.tolist() == [[0, 1, 2]]
+    assert load_mesh(tmp_path / "big.ply").vertices.tolist() == np.arange(9.0).reshape(3, 3).tolist()
 
 
 def test_a_ply_of_points_alone_is_grey_and_of_unknown_origin(tmp_path):
