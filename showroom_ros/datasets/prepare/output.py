@@ -65,6 +65,11 @@ def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     _write_image(path, mask.astype(np.uint8) * np.uint8(255), [])
 
 
+def write_plane(path: Path, plane: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Uint8 or uint16 [H, W] as a PNG."""
+    _write_image(path, plane, [])
+
+
 def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     """uint16 [H, W] millimetres of float [H, W] metres, rounded; 0 where unknown, not positive or above 65.535 m."""
     scaled = np.rint(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64) * 1000.0)
