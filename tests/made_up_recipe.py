@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +46,19 @@ def make(item: Item, out: Path, settings: MadeUpSettings) -> list[str]:
     if "defect" in text:
         raise ZeroDivisionError("a defect")
     if "die" in text:
-        import os
-        import signal
-
         os.kill(os.getpid(), signal.SIGKILL)
     write_bytes(out / "text.txt", (text.upper() if settings.upper else text).encode() * settings.repeat)
     if "broken" in text:
         raise DatasetError(f"{item.source}: is broken")
     write_bytes(out / "more" / "sign.txt", settings.sign.encode())
     return [f"line 1 of {item.source} is odd"] if "odd" in text else []
+
+
+def make_slowly(item: Item, out: Path, settings: MadeUpSettings) -> list[str]:
+    time.sleep(0.08)
+    lines = make(item, out, settings)
+    time.sleep(0.08)
+    return lines
 
 
 def combine(items: list[Item], out: Path, settings: MadeUpSettings) -> dict[str, bytes]:

@@ -78,15 +78,18 @@ def make_in_jobs(
             raise
 
 
-def make_chunk(job: Job, items: list[Item], record: Path) -> None:
-    """What a job does: makes its items and writes each outcome as a line of ``record``."""
+def make_chunk(job: Job, items: list[Item], record: Path) -> list[Outcome]:
+    """What a job does: makes its items; writes each outcome as a line of ``record`` and returns them all."""
+    outcomes: list[Outcome] = []
     with record.open("a", encoding="utf-8") as file:
 
         def write(outcome: Outcome) -> None:
+            outcomes.append(outcome)
             file.write(json.dumps(asdict(outcome)) + "\n")
             file.flush()
 
         make_items(job, items, write)
+    return outcomes
 
 
 @dataclass
@@ -96,6 +99,7 @@ class _Submitted:
     handle: Any
     items: list[Item]
     record: Path
+    on_cluster: bool
     read_bytes: int = 0
 
     def new_outcomes(self) -> Iterator[Outcome]:
@@ -131,7 +135,8 @@ def _submitted(
     runner.update_parameters(**_parameters(job, executor, workers, cluster))
     with _importable_by_jobs(), runner.batch():
         handles = [runner.submit(make_chunk, job, chunk, record) for chunk, record in zip(chunks, records, strict=True)]
-    return [_Submitted(*parts) for parts in zip(handles, chunks, records, strict=True)]
+    parts = zip(handles, chunks, records, strict=True)
+    return [_Submitted(handle, chunk, record, executor == "slurm") for handle, chunk, record in parts]
 
 
 def _parameters(job: Job, executor: str, workers: int, cluster: Cluster) -> dict[str, Any]:
@@ -166,27 +171,37 @@ def _importable_by_jobs() -> Iterator[None]:
 
 
 def _follow(submitted: list[_Submitted], report: Callable[[Outcome], None]) -> None:
-    """Reports outcomes as they come until all jobs have ended, then the items that none came for."""
-    running, reported = list(submitted), set()
+    """Reports outcomes as they come until all jobs have ended."""
+    running = list(submitted)
+    reported: set[str] = set()
     while running:
-        ended = [one for one in running if one.handle.done()]  # asked before reading: nothing is missed
-        for one in running:
-            for outcome in one.new_outcomes():
+        ended = [one for one in running if one.handle.done()]
+        outcomes = [outcome for one in running for outcome in one.new_outcomes()]
+        for one in ended:
+            outcomes += _final_outcomes(one, reported | {outcome.key for outcome in outcomes})
+        for outcome in outcomes:
+            if outcome.key not in reported:
                 reported.add(outcome.key)
                 report(outcome)
-        for one in ended:
-            for item in one.items:
-                if item.key not in reported:
-                    report(Outcome(item.key, FAILED, f"{item.source}: its job ended before it: {_last_words(one)}"))
         running = [one for one in running if one not in ended]
         if running:
             time.sleep(_POLL_S)
 
 
-def _last_words(one: _Submitted) -> str:
-    """The last lines a job wrote to its error output, and its state."""
-    lines = (one.handle.stderr() or "").strip().splitlines()[-_LAST_LINES:]
-    return " | ".join([f"job {one.handle.job_id} is {one.handle.state}", *lines])
+def _final_outcomes(one: _Submitted, known: set[str]) -> list[Outcome]:
+    """What an ended job returned (its record may reach us later on a network file system), or how it died."""
+    if all(item.key in known for item in one.items):
+        return []
+    try:
+        # submitit waits for a result that is late; on this machine one that is not there will not come.
+        if one.on_cluster or one.handle.paths.result_pickle.exists():
+            return list(one.handle.result())
+        words = one.handle.stderr() or ""
+    except Exception as error:  # whatever ended the job, as submitit tells it
+        words = str(error)
+    last = words.strip().splitlines()[-_LAST_LINES:]
+    reason = " | ".join([f"its job {one.handle.job_id} ended before it", *last])
+    return [Outcome(item.key, FAILED, f"{item.source}: {reason}") for item in one.items if item.key not in known]
 
 
 def _cancel(submitted: list[_Submitted]) -> None:

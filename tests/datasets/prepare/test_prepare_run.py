@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from made_up_recipe import RECIPE, MadeUpSettings, manifest_of, tree, write_made
 from showroom_ros.datasets.prepare.claim import UNFINISHED, claimed, remove_leftovers
 from showroom_ros.datasets.prepare.recipe import Item, Recipe
 from showroom_ros.datasets.prepare.run import Summary, prepare
-from showroom_ros.errors import DatasetError, OutputError, SettingsError
+from showroom_ros.datasets.prepare.submit import Cluster
+from showroom_ros.errors import DatasetError, MissingDependencyError, OutputError, SettingsError
 
 
 @pytest.fixture
@@ -228,10 +230,99 @@ def test_a_process_that_dies_costs_its_item(root: Path, tmp_path: Path, executor
     (root / "part1/a3.txt").write_text("die\n")
     summary = prepare(RECIPE, root, tmp_path / "out", executor=executor, workers=2)
     assert [outcome.key for outcome in summary.of_state("failed")] == ["part1/a3"]
-    assert ("died with exit code -9" if executor == "processes" else "its job ended before it") in summary.of_state(
-        "failed"
-    )[0].reason
+    assert ("died with exit code -9" if executor == "processes" else "ended before it") in summary.of_state("failed")[
+        0
+    ].reason
     assert not (tmp_path / "out" / UNFINISHED).exists()
+
+
+def test_a_full_disk_is_told(root: Path, tmp_path: Path) -> None:
+    def full(item: Item, out: Path, settings: MadeUpSettings) -> list[str]:
+        raise OSError(28, "No space left on device", str(out / "text.txt"))
+
+    recipe = Recipe("r", "t", RECIPE.find, full, MadeUpSettings)
+    summary = prepare(recipe, root, tmp_path / "out", executor="processes")
+    assert all("text.txt: No space left on device" in outcome.reason for outcome in summary.of_state("failed"))
+    assert len(summary.of_state("failed")) == 4
+    assert tree(tmp_path / "out") == {}
+
+
+def test_combined_files_that_cannot_be_made_are_a_failure(root: Path, tmp_path: Path) -> None:
+    def broken(items: list[Item], out: Path, settings: MadeUpSettings) -> dict[str, bytes]:
+        raise DatasetError("no pairs")
+
+    recipe = Recipe("r", "t", RECIPE.find, RECIPE.prepare, MadeUpSettings, broken)
+    summary = prepare(recipe, root, tmp_path / "out", executor="processes")
+    assert [(outcome.key, outcome.reason) for outcome in summary.of_state("failed")] == [
+        ("(combined files)", "no pairs")
+    ]
+
+
+@pytest.mark.parametrize("executor", ["processes", "local"])
+def test_killed_with_its_workers_at_work_and_started_again(root: Path, tmp_path: Path, executor: str) -> None:
+    pytest.importorskip("submitit")
+    write_made_up(root, 8)
+    slow = Recipe("slow", "t", RECIPE.find, made_up_recipe.make_slowly, MadeUpSettings, RECIPE.combine)
+    prepare(slow, root, tmp_path / "whole", executor="processes")
+    child = os.fork()
+    if child == 0:
+
+        def die(done: int, total: int) -> None:
+            if done == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        prepare(slow, root, tmp_path / "out", executor=executor, workers=2, progress=die)
+        os._exit(1)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    summary = prepare(slow, root, tmp_path / "out", executor=executor, workers=2)  # while orphaned jobs still work
+    assert summary.is_complete
+    assert len(summary.of_state("skipped")) >= 3
+    for _ in range(100):  # orphans remove what they claimed when they end
+        if not (tmp_path / "out" / UNFINISHED).exists():
+            break
+        time.sleep(0.1)
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+FAKE_SLURM = {
+    "sbatch": """#!/bin/bash
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
+grep -q -- --partition=rooms "$1" || exit 1
+echo Submitted batch job 4242
+export SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_ARRAY_JOB_ID=4242
+for task in $(seq 0 "$last"); do
+    SLURM_JOB_ID=$((5000 + task)) SLURM_ARRAY_TASK_ID=$task bash "$1" > /dev/null 2>&1 &
+done
+""",
+    "srun": """#!/bin/bash
+shift 5  # --unbuffered --output FILE --error FILE
+exec "$@"
+""",
+    "sacct": "#!/bin/bash\necho 'JobID|State|NodeList'\n",
+}
+
+
+def test_slurm(root: Path, tmp_path: Path, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against stand-ins for the commands of SLURM that run an array's jobs at once."""
+    pytest.importorskip("submitit")
+    for name, script in FAKE_SLURM.items():
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(script)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    cluster = Cluster(partition="rooms", time_min=5, cpus=1, memory_gb=1, items_per_job=2)
+    summary = prepare(RECIPE, root, tmp_path / "out", executor="slurm", workers=2, cluster=cluster)
+    assert states(summary) == ["done"] * 4
+    assert tree(tmp_path / "out") == undisturbed
+    with pytest.raises(SettingsError, match="cpus is 0, expected at least 1"):
+        Cluster(cpus=0)
+
+
+def test_without_submitit(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(MissingDependencyError, match=r"showroom_ros\[data\].*or use the executor 'processes'"):
+        prepare(RECIPE, root, tmp_path / "out")
 
 
 def test_an_old_result_that_cannot_be_made_anew_goes(root: Path, tmp_path: Path, undisturbed: dict[str, str]) -> None:
