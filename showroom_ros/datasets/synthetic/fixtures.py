@@ -103,7 +103,7 @@ def _shelf_with_jars(rng: Generator, a: float, palette: Palette) -> list[Surface
 def fridge(rng: Generator, palette: Palette) -> Piece:
     """A tall fridge with a freezer below."""
     width, height = 0.62, rng.uniform(1.75, 1.95)
-    body = palette.steel if rng.random() < 0.5 else palette.porcelain
+    body = palette.steel if rng.random() < 0.5 else palette.lacquer
     split = 0.62
     surfaces = box((-width / 2, 0, 0.03), (width / 2, 0.58, height), body)
     surfaces += box((-width / 2 + 0.03, 0.03, 0), (width / 2 - 0.03, 0.55, 0.03), palette.metal)
@@ -220,9 +220,11 @@ def coat_rack(rng: Generator, palette: Palette) -> Piece:
         x = -width / 2 + (i + 0.5) * width / count
         surfaces += box((x - 0.01, 0.025, drop + 0.06), (x + 0.01, 0.10, drop + 0.08), palette.metal)
         if rng.random() < 0.7:
-            long = drop * rng.uniform(0.7, 0.98)
+            long = (drop - 0.1) * rng.uniform(0.6, 0.98)
             cloth = cloths[int(rng.integers(len(cloths)))]
-            surfaces += soft((x, 0.09, drop + 0.04 - long / 2), (0.105, 0.07, long / 2), cloth, 0.45, 18)
+            wide = rng.uniform(0.085, 0.105)
+            surfaces += soft((x, 0.09, drop - 0.05), (wide, 0.055, 0.11), cloth, 0.85, 18)
+            surfaces += soft((x, 0.09, drop - 0.06 - long / 2), (wide * 1.02, 0.06, long / 2), cloth, 0.18, 18)
     return Piece("coat rack", surfaces, width, 0.18, drop + 0.14)
 
 

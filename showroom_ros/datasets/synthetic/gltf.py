@@ -78,7 +78,8 @@ class _Glb:
             raise DatasetError(f"{path} is no GLB model of version 2 (magic {magic:#x}, version {version})")
         if length > len(content):
             raise DatasetError(f"{path} is cut short: {len(content)} of {length} bytes")
-        chunks, start = {}, 12
+        chunks: dict[int, bytes] = {}
+        start = 12
         while start + 8 <= length:
             size, kind = struct.unpack_from("<II", content, start)
             chunks.setdefault(kind, content[start + 8 : start + 8 + size])
@@ -150,7 +151,9 @@ class _Glb:
         if end > len(self.binary):
             raise DatasetError(f"{self.path}: accessor {number} ends at byte {end} of {len(self.binary)}")
         table = np.ndarray((count, width), kind, self.binary, start, (stride, kind.itemsize))
-        return table / np.iinfo(kind).max if accessor.get("normalized") else table
+        if accessor.get("normalized") and kind.kind in "iu":
+            return table / float(2 ** (8 * kind.itemsize - (kind.kind == "i")) - 1)
+        return table
 
     def _material(self, number: int | None) -> tuple[NDArray[np.uint8] | None, NDArray[np.float64], bool]:
         if number is None:

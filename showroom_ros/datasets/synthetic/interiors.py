@@ -43,9 +43,9 @@ class Interior:
     library: AssetLibrary | None = None
     images: tuple[Path, ...] = ()
 
-    def piece(self, maker: Maker, category: str | None = None) -> Piece:
-        """A piece of ``maker``'s, or at times a model of ``category`` instead."""
-        if self.library is not None and category is not None and self.rng.random() < _ASSET_SHARE:
+    def piece(self, maker: Maker, category: str | None = None, share: float = _ASSET_SHARE) -> Piece:
+        """A piece of ``maker``'s, or in a ``share`` of cases a model of ``category`` instead."""
+        if self.library is not None and category is not None and self.rng.random() < share:
             model = self.library.piece(self.rng, category)
             if model is not None:
                 return model
@@ -99,9 +99,9 @@ def _living_room(room: Interior) -> None:
         _television(room)
     room.at_wall(furniture.armchair, "armchair")
     room.at_wall(furniture.dresser, "dresser")
-    table = room.at_wall(furniture.dining_table, "table") if room.chance(0.6) else None
-    if table is not None:
-        arrangement.facing(room.piece(furniture.chair, "chair"), table, 0.04)
+    dining = room.at_wall(furniture.dining_table, "table") if room.chance(0.6) else None
+    if dining is not None:
+        arrangement.facing(room.piece(furniture.chair, "chair"), dining, 0.04)
     if room.library is not None and room.chance(0.35):
         _equipment(room)
 
@@ -289,18 +289,17 @@ def _radiators(room: Interior) -> None:
 
 
 def _clutter(room: Interior, amount: float) -> None:
-    rng, palette = room.rng, room.palette
+    rng = room.rng
     for _ in range(round(8 * amount)):
         maker = CLUTTER[int(rng.integers(len(CLUTTER)))]
         room.arrangement.on_top(rng, room.piece(maker, "small thing"))
     for _ in range(round(3 * amount)):
         maker = things.ON_FLOOR[int(rng.integers(len(things.ON_FLOOR)))]
-        piece = room.piece(maker, "floor thing")
+        piece = room.piece(maker, "floor thing", 0.25)
         if room.chance(0.6):
             room.arrangement.against_wall(rng, piece)
         else:
             room.arrangement.free_standing(rng, piece, 0.05, turned=True)
-    del palette
 
 
 def _pictures(room: Interior) -> None:

@@ -27,6 +27,10 @@ _ESCAPE_STEPS = 3
 """A ray that starts inside occupied voxels (thin things fill theirs on both sides) may leave them first."""
 _CHUNK = 400_000
 _FIXED_POINT = 2.0**20
+_FAINTEST = 4e-3
+"""Light of a lamp weaker than this is left out."""
+_BRIGHTEST = 4.0
+"""Surfaces beside a lamp send on at most so many times the mean: few rays meet them, and would speckle."""
 _BARYCENTRICS = (
     (1, 1, 1),
     (4, 1, 1),
@@ -58,7 +62,7 @@ class AreaLight:
     @staticmethod
     def ball(center: ArrayLike, radius: float, power: NDArray[np.float64]) -> AreaLight:
         """A glowing ball."""
-        return AreaLight(np.asarray(center) + radius * fibonacci_sphere(8), None, power)
+        return AreaLight(np.asarray(center) + radius * fibonacci_sphere(6), None, power)
 
     @staticmethod
     def disc(center: ArrayLike, radius: float, normal: ArrayLike, power: NDArray[np.float64]) -> AreaLight:
@@ -71,7 +75,7 @@ class AreaLight:
     @staticmethod
     def rectangle(center: ArrayLike, u: ArrayLike, v: ArrayLike, normal: ArrayLike, power: ArrayLike) -> AreaLight:
         """A rectangle with edges ``u`` and ``v`` [3]."""
-        a, b = np.meshgrid((np.arange(4) + 0.5) / 4 - 0.5, (np.arange(4) + 0.5) / 4 - 0.5)
+        a, b = np.meshgrid((np.arange(4) + 0.5) / 4 - 0.5, (np.arange(3) + 0.5) / 3 - 0.5)
         points = np.asarray(center) + a.reshape(-1, 1) * np.asarray(u) + b.reshape(-1, 1) * np.asarray(v)
         return AreaLight(points, np.asarray(normal, np.float64), np.asarray(power, np.float64))
 
@@ -175,11 +179,12 @@ def baked_light(room: Room, lights: list[AreaLight], device: str = "cpu") -> NDA
     direct = sum((_direct(grid, origins, light) for light in lights), torch.zeros_like(origins))
     albedo, emission = _vertex_albedo(room, grid)
     hits = _hemisphere_hits(grid, origins)
-    total = direct + emission
+    received = direct  # what glows shines through its area light already: rays would hit it too seldom to be smooth
     for _ in range(_BOUNCES):
-        leaving = torch.cat([grid.averaged(albedo * total), torch.zeros((1, 3), device=grid.device)])
-        total = direct + emission + leaving[hits].mean(1)
-    return total.cpu().numpy().astype(np.float32)
+        leaving = grid.averaged((albedo * received).clamp(max=_BRIGHTEST * float(received.mean())))
+        leaving = torch.cat([leaving, torch.zeros((1, 3), device=grid.device)])
+        received = direct + leaving[hits].mean(1)
+    return (received + emission).cpu().numpy().astype(np.float32)
 
 
 def _direct(grid: OccupancyGrid, origins: Tensor, light: AreaLight) -> Tensor:
@@ -193,7 +198,7 @@ def _direct(grid: OccupancyGrid, origins: Tensor, light: AreaLight) -> Tensor:
         strength = (toward * grid.normals).sum(1).clamp(min=0) / distance**2
         if light.normal is not None:
             strength = strength * (-toward @ _tensor(light.normal, grid.device)).clamp(min=0)
-        lit = torch.nonzero(strength > 1e-4)[:, 0]
+        lit = torch.nonzero(strength > _FAINTEST / float(light.power.max() + 1e-9))[:, 0]
         free = grid.visible(origins[lit], point.expand(len(lit), 3), slack_m=0.12)
         received[lit] += (strength[lit] * free)[:, None] * share
     return received

@@ -58,6 +58,12 @@ def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
 
 
+def _hue(rng: Generator) -> float:
+    """Mostly one that people paint rooms in: sand, blue, green or rose."""
+    liked = (0.09, 0.11, 0.57, 0.62, 0.30, 0.42, 0.97)[int(rng.integers(7))]
+    return float((liked + rng.normal(0, 0.03)) % 1 if rng.random() < 0.8 else rng.random())
+
+
 def make_palette(rng: Generator, mood: Mood | None = None) -> Palette:
     """Draws woods, walls and cloths around one hue."""
     return Palette(int(rng.integers(2**31)), mood or make_mood(rng, "day"))
@@ -81,15 +87,17 @@ class Palette:
         """Draws the colours."""
         self.seed = seed
         self.mood = mood
-        self.home = home or self
+        self.home: Palette = home or self
+        self.hue: float
         rng = np.random.default_rng([seed, 0])
-        hue = self.hue = rng.random() if home is None else (home.hue + rng.normal(0, 0.07)) % 1
+        hue = _hue(rng) if home is None else (home.hue + rng.normal(0, 0.07)) % 1
+        self.hue = hue
         self.woods = [np.array(_WOODS[i]) for i in rng.permutation(len(_WOODS))[:3]]
         value = rng.uniform(0.80, 0.93)
-        self.wall_color = hsv((hue + rng.normal(0, 0.05)) % 1, rng.uniform(0.02, 0.16), value)
-        self.accent = hsv((hue + rng.choice([0.0, 0.5, 0.1])) % 1, rng.uniform(0.15, 0.45), rng.uniform(0.5, 0.82))
-        self.sofa = hsv((hue + rng.choice([0.45, 0.55, 0.1])) % 1, rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.75))
-        self.warm = hsv((hue + 0.5 + rng.normal(0, 0.08)) % 1, rng.uniform(0.4, 0.7), rng.uniform(0.7, 0.9))
+        self.wall_color = hsv((hue + rng.normal(0, 0.05)) % 1, 0.015 + 0.11 * rng.random() ** 2, value)
+        self.accent = hsv((hue + rng.choice([0.0, 0.5, 0.1])) % 1, rng.uniform(0.12, 0.38), rng.uniform(0.5, 0.82))
+        self.sofa = hsv((hue + rng.choice([0.45, 0.55, 0.1])) % 1, rng.uniform(0.06, 0.42), rng.uniform(0.35, 0.75))
+        self.warm = hsv((hue + 0.5 + rng.normal(0, 0.08)) % 1, rng.uniform(0.25, 0.58), rng.uniform(0.6, 0.88))
 
     def room(self, number: int) -> Palette:
         """The palette of another room of this home."""
@@ -106,7 +114,7 @@ class Palette:
 
     @cached_property
     def floor(self) -> Material:
-        """Boards, parquet, tiles, carpet or concrete."""
+        """Boards, parquet or carpet."""
         rng = self._rng("floor")
         color = self.woods[0]
         makers = (
@@ -114,9 +122,8 @@ class Palette:
             lambda: Material("floorboards", textures.planks(rng, color, 8, 1), (2.2, 1.6)),
             lambda: Material("parquet", textures.herringbone(rng, color), (1.28, 1.28)),
             lambda: Material("carpet", textures.fabric(rng, hsv(self.hue, 0.14, 0.62)), (1.0, 1.0)),
-            lambda: Material("floor tiles", textures.tiles(rng, (0.78, 0.74, 0.68), (0.5, 0.48, 0.45)), (1.6, 1.6)),
         )
-        return makers[int(rng.choice(len(makers), p=(0.35, 0.2, 0.2, 0.1, 0.15)))]()
+        return makers[int(rng.choice(len(makers), p=(0.4, 0.22, 0.23, 0.15)))]()
 
     @cached_property
     def floor_tiles(self) -> Material:
@@ -228,7 +235,8 @@ class Palette:
     @cached_property
     def curtain(self) -> Material:
         """Cloth of curtains."""
-        return self._cloth("curtain", hsv((self.hue + 0.5) % 1, 0.22, 0.8), None, 0.6)
+        hue = (self.hue + self._rng("curtain hue").choice([0.0, 0.08, 0.5])) % 1
+        return self._cloth("curtain", hsv(hue, 0.16, 0.82), None, 0.6)
 
     @_Shared
     def books(self) -> Material:

@@ -80,7 +80,7 @@ def picture_of(path: Path) -> tuple[Image, float]:
 def mirror(rng: Generator, color: ArrayLike) -> Image:
     """What a mirror shows, very roughly: a pale blur of the room's wall."""
     _, v = _half_grid()
-    pale = 0.55 * np.asarray(color, np.float32) + np.array([0.24, 0.27, 0.29], np.float32)
+    pale = 0.45 * np.asarray(color, np.float32) + np.array([0.46, 0.49, 0.50], np.float32)
     return _doubled(tinted(0.86 + 0.14 * v + 0.02 * _half_noise(rng, 2.4), pale))
 
 

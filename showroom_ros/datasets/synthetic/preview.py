@@ -19,8 +19,25 @@ from showroom_ros.geometry.se3 import look_at
 Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 
-_EYE_M = 1.5
+_EYE_M = 1.45
 _DIRECTIONS = 12
+_BUILT_IN = frozenset(
+    [
+        "wall",
+        "floor",
+        "ceiling",
+        "skirting",
+        "wainscot",
+        "coving",
+        "beam",
+        "picture",
+        "doorway",
+        "sill",
+        "window",
+        "curtain",
+        "door",
+    ]
+)
 
 
 def contact_sheet_views(
@@ -67,10 +84,12 @@ def _interest(room: Room, renderer: Renderer, camera: Camera, pose: Array) -> fl
     view = renderer.render(camera, pose, shaded=False)
     depth = view.depth.cpu().numpy()
     numbers, counts = np.unique(view.instances.cpu().numpy(), return_counts=True)
-    things = sum(1.0 for number, count in zip(numbers, counts, strict=True) if number >= 0 and count > 6)
-    near = float((depth < 1.0).mean())
-    del room
-    return things + 2.0 * float(np.median(np.minimum(depth, 5.0))) - 30.0 * near
+    things = sum(
+        min(count, 30) ** 0.5
+        for number, count in zip(numbers, counts, strict=True)
+        if number >= 0 and room.categories[number] not in _BUILT_IN
+    )
+    return things + 5.0 * float(np.minimum(depth, 4.0).mean()) - 90.0 * float((depth < 1.25).mean())
 
 
 def tiled(views: list[tuple[str, Picture]], columns: int = 4, gap_px: int = 4) -> Picture:

@@ -15,7 +15,6 @@ from showroom_ros.datasets.synthetic.solids import Surface, box, cells, panel
 from showroom_ros.datasets.synthetic.textures import Material
 
 _UP = np.array([0.0, 0.0, 1.0])
-_TILED = ("kitchen", "bathroom", "hallway")
 
 
 def build_shell(
@@ -41,7 +40,8 @@ def build_shell(
 
 
 def _room(rng: Generator, plan: FloorPlan, palette: Palette, lamp: bool) -> tuple[list[Part], list[AreaLight]]:
-    floor = palette.floor_tiles if plan.kind in _TILED and rng.random() < 0.75 else palette.floor
+    tiled = rng.random() < {"bathroom": 1.0, "kitchen": 0.7, "hallway": 0.6}.get(plan.kind, 0.0)
+    floor = palette.floor_tiles if tiled else palette.floor
     parts: list[Part] = [("floor", "floor", [_floor(plan, floor)])]
     parts += ceilings.ceiling(plan, palette)
     for wall, material in enumerate(_wall_materials(rng, plan, palette)):

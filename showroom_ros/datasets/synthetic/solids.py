@@ -78,9 +78,9 @@ def panel(
         holes: rectangles (u0, v0, u1, v1) left out; their edges must be grid lines.
     """
     a, b = np.asarray(u_axis, np.float64), np.asarray(v_axis, np.float64)
-    uv = np.empty((len(vs), len(us), 2))
-    uv[..., 0], uv[..., 1] = us, vs[:, None]
-    uv = uv.reshape(-1, 2)
+    grid = np.empty((len(vs), len(us), 2))
+    grid[..., 0], grid[..., 1] = us, vs[:, None]
+    uv = grid.reshape(-1, 2)
     vertices = np.asarray(origin, np.float64) + uv[:, :1] * a + uv[:, 1:] * b
     normals = np.broadcast_to(_cross(a, b), vertices.shape)
     blocked = list(holes)

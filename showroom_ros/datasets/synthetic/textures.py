@@ -189,7 +189,7 @@ def rug(rng: Generator) -> Image:
     """A carpet: border bands around a field of medallions."""
     u, v = grid()
     hue = rng.random()
-    palette = [hsv((hue + d) % 1, rng.uniform(0.25, 0.6), rng.uniform(0.35, 0.85)) for d in (0, 0.08, 0.45, 0.55)]
+    palette = [hsv((hue + d) % 1, rng.uniform(0.15, 0.48), rng.uniform(0.3, 0.8)) for d in (0, 0.06, 0.4, 0.5)]
     edge = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))
     count = int(rng.integers(3, 6))
     x, y = (u * count) % 1 - 0.5, (v * count) % 1 - 0.5
