@@ -25,6 +25,7 @@ _SHOWN_LINES = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``showroom prepare``; each recipe has those of its settings."""
+    parser.epilog = "exit codes: 0 all items are there, 1 items failed, 2 wrong usage, 3 frames were left out"
     parser.add_argument("--list", action="store_true", help="what can be prepared")
     names = parser.add_subparsers(dest="recipe", metavar="NAME")
     for recipe in RECIPES:

@@ -110,9 +110,7 @@ def prepare_video(
         "gt_mesh": None,
         "frames": [],
     }
-    skipped = [
-        f"{count} frames left out: {reason}" for reason, count in getattr(sequence, "skipped", {}).items() if count
-    ]
+    skipped = [f"{count} frames: {reason}" for reason, count in getattr(sequence, "skipped", {}).items() if count]
     info["frames"] = _write_frames(sequence, out, settings, info, skipped)
     write_json(out / INFO, info)
     scene = Prepared(out)
@@ -180,26 +178,28 @@ def _write_frames(
 ) -> list[dict[str, Any]]:
     """Writes all usable frames; fills in the size and intrinsics of ``info``, appends to ``skipped``."""
     entries: list[dict[str, Any]] = []
+    numbers = getattr(sequence, "numbers", range(len(sequence)))
     for index in range(0, len(sequence), settings.frame_step):
+        number = int(numbers[index])
         try:
             view = aligned_view(sequence.frame(index), settings.width, settings.height, settings.alignment)
             depth, pose = view.require_depth(), view.require_pose()
             if not np.isfinite(depth).any():
                 raise DatasetError("no pixel has depth")
         except ShowroomError as error:
-            skipped.append(f"frame {index}: {error}")
+            skipped.append(f"frame {number}: {error}")
             continue
         intrinsics = view.camera.matrix.tolist()
         entry: dict[str, Any] = {
-            "filename_color": f"color/{index:05d}.jpg",
-            "filename_depth": f"depth/{index:05d}.png",
+            "filename_color": f"color/{number:05d}.jpg",
+            "filename_depth": f"depth/{number:05d}.png",
             "pose": pose.tolist(),
             "stamp_ns": view.stamp_ns,
         }
         if not entries:
             info.update(width=view.camera.width, height=view.camera.height, intrinsics=intrinsics)
         elif (view.camera.width, view.camera.height) != (info["width"], info["height"]):
-            skipped.append(f"frame {index}: is {view.camera.width}x{view.camera.height}, those before are not")
+            skipped.append(f"frame {number}: is {view.camera.width}x{view.camera.height}, those before are not")
             continue
         elif intrinsics != info["intrinsics"]:
             entry["intrinsics"] = intrinsics
