@@ -17,9 +17,13 @@ from showroom_ros.errors import ShowroomError
 COMMANDS = {
     "demo": "a made-up room, recorded, replayed through the nodes in real time, scored",
     "reconstruct": "a bag or data set folder into mesh, cloud, trajectory and report",
+    "evaluate": "score results against the true mesh by a named protocol",
+    "compare": "two runs side by side, with what is beyond noise marked",
     "run": "start the node graph (where 'ros2 launch' does not exist)",
     "convert": "a data set folder into a rosbag2",
+    "make-room": "a made-up room: its exact mesh and a recording of it, or a sheet of many",
     "prepare": "a data set into what training and evaluation read: resumable, parallel, verified",
+    "data": "what a folder, file or data set is, what it holds and what is missing",
     "replay": "play a bag over real topics with /clock",
     "record": "write topics to a bag",
     "view": "show a mesh in the browser",
@@ -39,19 +43,23 @@ def main(argv: list[str] | None = None) -> int:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if argv[:1] == [name]:
-            importlib.import_module(f"showroom_ros.cli.{name}").add_arguments(command)
+            _module(name).add_arguments(command)
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     if threading.current_thread() is threading.main_thread():
         # whoever ends us with SIGTERM wants the nodes stopped and nothing left half-written, as with Ctrl-C
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return int(importlib.import_module(f"showroom_ros.cli.{arguments.command}").run(arguments) or 0)
+        return int(_module(arguments.command).run(arguments) or 0)
     except ShowroomError as error:
         print(f"showroom {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"showroom_ros.cli.{command.replace('-', '_')}")
 
 
 if __name__ == "__main__":
