@@ -59,7 +59,8 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, recipe: Recipe) -> Non
         if info.type is bool:
             options.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
-            options.add_argument(flag, dest=name, type=info.type, choices=info.choices, help=text)
+            metavar = None if info.choices else info.name.upper()
+            options.add_argument(flag, dest=name, type=info.type, choices=info.choices, metavar=metavar, help=text)
 
 
 def recipe_settings(recipe: Recipe) -> list[SettingInfo]:

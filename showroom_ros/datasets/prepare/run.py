@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -133,10 +134,11 @@ def _items(recipe: Recipe, root: Path, out: Path, split: str | None) -> list[Ite
     items = recipe.find(root, split)
     if not items:
         raise DatasetError(f"{root}: nothing to prepare for {recipe.name}" + (f" in split '{split}'" if split else ""))
-    keys = {item.key for item in items}
-    if len(keys) < len(items):
-        twice = sorted(key for key in keys if sum(item.key == key for item in items) > 1)
+    keys = Counter(item.key for item in items)
+    twice = sorted(key for key, count in keys.items() if count > 1)
+    if twice:
         raise DatasetError(f"{root}: {len(twice)} names occur more than once, the first is '{twice[0]}'")
+    inside_root = out.resolve().is_relative_to(root.resolve())
     for item in items:
         parts = PurePosixPath(item.key).parts
         if not parts or parts[0] == "/" or any(part.startswith(".") for part in parts):
@@ -144,7 +146,7 @@ def _items(recipe: Recipe, root: Path, out: Path, split: str | None) -> list[Ite
         within = [str(parent) for parent in PurePosixPath(item.key).parents if str(parent) in keys]
         if within:
             raise DatasetError(f"{root}: the output of '{item.key}' would lie inside that of '{within[0]}'")
-        if out.resolve().is_relative_to(item.source.resolve()) and item.source.is_dir():
+        if inside_root and item.source.is_dir() and out.resolve().is_relative_to(item.source.resolve()):
             raise OutputError(f"{out}: lies inside {item.source}, which is prepared; expected another output folder")
     return items
 
