@@ -146,7 +146,7 @@ def _check_text(check: PoseCheck | None) -> str:
         return f"undecided: {shares}; the frames do not see enough in common, or the camera hardly moves"
     if check.verdict == "implausible":
         return f"IMPLAUSIBLE: {shares}, {100 * check.share_best:.0f} % if the poses were: {check.best}"
-    also = f"; as good: {'; '.join(check.not_excluded)}" if check.not_excluded else ""
+    also = f"; the motion is too simple to exclude: {'; '.join(check.not_excluded)}" if check.not_excluded else ""
     return f"plausible ({check.best}): {shares}{also}"
 
 

@@ -93,7 +93,7 @@ def looks_like_nyu(path: Path) -> bool:
     if path.is_dir():
         names = [item.name for item in path.iterdir()]
         in_sync = any(map(_COLOR.match, names)) and any(name.startswith("sync_depth_") for name in names)
-        return in_sync or LABELLED in names
+        return in_sync or (LABELLED in names and not {"sync", "official_splits"} & set(names))
     if path.name in SPLITS and path.parent.suffix == ".mat":
         path = path.parent
     return path.name == LABELLED or (path.suffix == ".txt" and path.name.startswith("nyu") and path.is_file())
