@@ -78,7 +78,7 @@ class InvSfm:
             InputError: a scale that is not positive.
         """
         self.path, self.scale = Path(path), checked_scale(scale)
-        self.root = Path(root) if root is not None else self.path.absolute().parents[2]
+        self.root = Path(root) if root is not None else self.path.absolute().parent.parent.parent
         self.name = f"{self.path.parent.name}/{self.path.stem}"
         self._rows = read_rows(self.path, (5, 6), f"files of {', '.join(COLUMNS)}")
 
@@ -129,8 +129,8 @@ class InvSfm:
             raise DatasetError(f"{file}: K is {K.tolist()}, expected fx 0 cx, 0 fy cy, 0 0 1")
         try:
             height, width = (round(float(value)) for value in values[21:23])
-            camera = Camera(width, height, K[0, 0], K[1, 1], K[0, 2] - 0.5, K[1, 2] - 0.5)
-            return camera, inverse(checked_pose(pose, "R, T"))
+            fx, fy, cx, cy = (float(K[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
+            return Camera(width, height, fx, fy, cx - 0.5, cy - 0.5), inverse(checked_pose(pose, "R, T"))
         except (InputError, ValueError, OverflowError) as error:
             raise DatasetError(f"{file}: {error}") from error
 
@@ -179,7 +179,7 @@ def read_half_depth(path: Path) -> NDArray[np.float32]:
 
 def looks_like_invsfm(path: Path) -> bool:
     """Whether the path is ``anns/<set>/{train,val,test}.txt``."""
-    return path.stem in SPLITS and path.suffix == ".txt" and path.absolute().parents[1].name == "anns"
+    return path.suffix == ".txt" and path.stem in SPLITS and path.absolute().parent.parent.name == "anns"
 
 
 def _scenes(root: Path, split: str | None) -> list[Path]:

@@ -150,7 +150,7 @@ class ShapeNetRenders:
         self.azimuth_deg, self.elevation_deg, self.distance = (values.astype(np.float32) for values in angles)
         self._poses = poses @ np.diag([*_axes_of(self.convention, self.path), 1.0])
         try:
-            self.camera = Camera(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+            self.camera = Camera(width, height, *(float(K[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))))
         except InputError as error:
             raise DatasetError(f"{self.path}: K: {error}") from error
 
@@ -241,9 +241,11 @@ def _scenes(root: Path, split: str | None) -> list[Path]:
 
 
 def _groups(path: Path) -> list[Path]:
+    """The groups ``/<synset>/<model>`` of a file that are renders."""
     with open_hdf5(path) as file:
-        groups = [synset for synset in sorted(file) if hasattr(file[synset], "keys")]
-        return [path / synset / model for synset in groups for model in sorted(file[synset])]
+        synsets = [name for name in sorted(file) if hasattr(file[name], "keys")]
+        groups = [f"{synset}/{model}" for synset in synsets for model in sorted(file[synset])]
+        return [path / group for group in groups if f"{group}/world_T_cam" in file]
 
 
 def _missing(path: Path) -> list[str]:
@@ -266,7 +268,7 @@ def _file_and_group(path: Path) -> tuple[Path, str]:
 
 
 def _axes_of(convention: str, path: Path) -> tuple[float, float, float]:
-    named = [name for name in CAMERA_AXES if name in convention.lower()]
+    named = [name for name in CAMERA_AXES if name in convention.lower().split(":")[0]]
     if len(named) != 1:
         raise DatasetError(f"{path}: convention is '{convention}', expected it to name one of {', '.join(CAMERA_AXES)}")
     return CAMERA_AXES[named[0]]

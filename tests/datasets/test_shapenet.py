@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from layout_shapenet import AIRPLANE, CAR, HALF, MODELS, RED, renders, write_ren
 
 from showroom_ros.datasets.open import open_sequence
 from showroom_ros.datasets.shapenet import DATASET, SYNSETS, ShapeNetModels, ShapeNetRenders
-from showroom_ros.errors import DatasetError
+from showroom_ros.errors import DatasetError, MissingDependencyError
 from showroom_ros.geometry.se3 import inverse, transform_points
 from showroom_ros.scene.view import Sequence
 
@@ -171,3 +172,20 @@ def test_bad_models(root: Path, case: str) -> None:
     use, message = MODELS_BAD[case]
     with pytest.raises(DatasetError, match=message):
         use(root)
+
+
+def test_h5py_is_asked_for_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_renders(tmp_path / "renders.h5")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingDependencyError, match=r"renders.h5: .*pip install 'showroom_ros\[data\]'"):
+        ShapeNetRenders(path)
+
+
+def test_other_hdf5_files_hold_no_renders(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a/b/c"] = np.zeros(3)
+        file["d"] = np.zeros(3)
+    with pytest.raises(DatasetError, match="no models of ShapeNet; looked for"):
+        DATASET.scenes(tmp_path / "other.h5", None)
