@@ -178,7 +178,7 @@ class Arrangement:
             return None
         if any(_overlap(placed, other) for other in self.placed if other is not on):
             return None
-        if on is None and height_m < 1.8 and piece.height > 0.05 and not self._leaves_ways(placed):
+        if on is None and height_m < 1.8 and piece.category != "rug" and not self._leaves_ways(placed):
             return None
         self.placed.append(placed)
         return placed
@@ -207,7 +207,7 @@ class Arrangement:
         return False
 
     def _blocks_door(self, placed: Placed) -> bool:
-        if placed.piece.height < 0.05 or placed.low_m > 2.1:  # a rug may lie before a door
+        if placed.piece.category == "rug" or placed.low_m > 2.1:  # a rug may lie before a door
             return False
         x0, y0, x1, y1 = placed.footprint
         for door in (o for o in self.plan.openings if o.kind != "window"):
@@ -272,7 +272,7 @@ def flooded(free: NDArray[np.bool_], seed: tuple[int, ...]) -> NDArray[np.bool_]
 def _overlap(a: Placed, b: Placed) -> bool:
     if a.low_m >= b.high_m - 1e-6 or b.low_m >= a.high_m - 1e-6:
         return False
-    if min(a.piece.height, b.piece.height) < 0.05 and a.low_m == b.low_m:  # a rug lies under things
+    if "rug" in (a.piece.category, b.piece.category) and a.low_m == b.low_m:  # a rug lies under things
         return a.piece.category == b.piece.category
     gap = 0.03
     return (
