@@ -116,6 +116,7 @@ def _describe_recording(dataset: Dataset, path: Path, frames: int, progress: Pro
     try:
         sequence = dataset.read(path)
     except ShowroomError as error:
+        missing = tuple(line for line in missing if line != str(error))
         return RecordingInfo(
             str(path), dataset.name, dataset.title, path.name, missing=missing, problem=str(error), topics=_topics(path)
         )

@@ -150,7 +150,8 @@ class ShapeNetRenders:
         self.azimuth_deg, self.elevation_deg, self.distance = (values.astype(np.float32) for values in angles)
         self._poses = poses @ np.diag([*_axes_of(self.convention, self.path), 1.0])
         try:
-            self.camera = Camera(width, height, *(float(K[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))))
+            fx, fy, cx, cy = (float(K[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
+            self.camera = Camera(width, height, fx, fy, cx, cy)
         except InputError as error:
             raise DatasetError(f"{self.path}: K: {error}") from error
 
