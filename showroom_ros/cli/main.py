@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from types import ModuleType
 
 from showroom_ros import __version__
 from showroom_ros.errors import ShowroomError
