@@ -34,6 +34,7 @@ class HypersimSettings:
 
     min_overlap: float = setting(0.8, "share of the second image the first covers", minimum=0.0, maximum=1.0)
     max_error_m: float = setting(0.1, "mean difference of depth where covered", minimum=0.0, maximum=100.0)
+    radius_ndc: float = setting(1e-2, "of a point; 2 is the shorter side of the image", minimum=1e-4, maximum=1.0)
     points_per_pixel: int = setting(10, "nearest points that are blended", minimum=1, maximum=100)
     image_width: int = setting(0, "width of the images pairs are found in; 0 = full", minimum=0, maximum=10_000)
     any_projection: bool = setting(False, "take scenes with tilted or shifted lenses too")
@@ -42,9 +43,7 @@ class HypersimSettings:
     @property
     def rule(self) -> PairRule:
         """When two frames are a pair."""
-        return PairRule(
-            self.min_overlap, self.max_error_m, points_per_pixel=self.points_per_pixel, image_width=self.image_width
-        )
+        return PairRule(self.min_overlap, self.max_error_m, self.radius_ndc, self.points_per_pixel, self.image_width)
 
 
 def find_hypersim(root: Path, split: str | None) -> list[Item]:

@@ -123,7 +123,8 @@ class MarigoldTeacher:
         _require("diffusers", "the teacher 'marigold'")
         from diffusers import MarigoldDepthPipeline
 
-        pipeline = _loaded(lambda: MarigoldDepthPipeline.from_pretrained(self.folder, local_files_only=True), self.name)
+        folder = self.folder
+        pipeline = _loaded(lambda: MarigoldDepthPipeline.from_pretrained(folder, local_files_only=True), self.name)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to(self._device)
 
@@ -180,7 +181,8 @@ class TransformersDepthTeacher:
         _require("transformers", "the teacher 'transformers'")
         from transformers import pipeline
 
-        return _loaded(lambda: pipeline("depth-estimation", model=str(self.folder), device=self._device), self.name)
+        folder = str(self.folder)
+        return _loaded(lambda: pipeline("depth-estimation", model=folder, device=self._device), self.name)
 
     def predict(
         self, image: NDArray[np.uint8], sensor_depth: NDArray[np.float32] | None = None, seed: int = 0
