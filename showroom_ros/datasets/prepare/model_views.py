@@ -12,15 +12,16 @@ triangles of ShapeNet are turned either way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from showroom_ros.datasets.prepare.textured_model import TexturedModel
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.render import NOTHING, render_mesh
-from showroom_ros.geometry.se3 import look_at
+from showroom_ros.geometry.se3 import look_at, transform_points
 from showroom_ros.scene.mesh import Mesh
 
 AMBIENT = 0.4
@@ -51,14 +52,15 @@ class ModelViews:
     distance: NDArray[np.float64]
 
 
-def normalised(mesh: Mesh, radius: float) -> Mesh:
-    """The mesh about the origin (middle of its bounding box), its farthest vertex at ``radius``.
+def normalised(model: TexturedModel, radius: float) -> TexturedModel:
+    """The model about the origin (middle of its bounding box), its farthest vertex at ``radius``.
 
     Vertices of no triangle do not count and stay where they fall.
 
     Raises:
         InputError: no triangles, vertices that are not finite, or all at one place.
     """
+    mesh = model.mesh
     if not len(mesh.triangles):
         raise InputError("the mesh has no triangles")
     used = mesh.vertices[np.unique(mesh.triangles)].astype(np.float64)
@@ -69,7 +71,7 @@ def normalised(mesh: Mesh, radius: float) -> Mesh:
     if farthest <= 0:
         raise InputError(f"the mesh has no extent: all its vertices are at {middle.tolist()}")
     vertices = ((mesh.vertices - middle) * (radius / farthest)).astype(np.float32)
-    return Mesh(vertices, mesh.triangles, mesh.colors, mesh.normals, mesh.provenance)
+    return replace(model, mesh=replace(mesh, vertices=vertices))
 
 
 def orbit_pose(azimuth_deg: float, elevation_deg: float, distance: float) -> NDArray[np.float64]:
@@ -86,17 +88,17 @@ def square_camera(image_size: int, focal_px_at_128: float) -> Camera:
 
 
 def model_views(
-    mesh: Mesh,
+    model: TexturedModel,
     camera: Camera,
     azimuth_deg: NDArray[np.float64],
     elevation_deg: NDArray[np.float64],
     distance: NDArray[np.float64],
 ) -> ModelViews:
-    """Renders a normalised mesh from all viewpoints, with two by two samples a pixel."""
+    """Renders a normalised model from all viewpoints, with two by two samples a pixel."""
     poses = np.stack([orbit_pose(*place) for place in zip(azimuth_deg, elevation_deg, distance, strict=True)])
     fine = camera.scaled(camera.width * _SUPERSAMPLING, camera.height * _SUPERSAMPLING)
-    shades = triangle_shades(mesh)
-    pictures = [_picture(mesh, shades, fine, pose) for pose in poses]
+    shades = triangle_shades(model.mesh)
+    pictures = [_picture(model, shades, fine, pose) for pose in poses]
     rgb, mask = (np.stack(planes) for planes in zip(*pictures, strict=True))
     return ModelViews(rgb, mask, camera, poses, azimuth_deg, elevation_deg, distance)
 
@@ -114,12 +116,15 @@ def triangle_shades(mesh: Mesh) -> NDArray[np.float64]:
 
 
 def _picture(
-    mesh: Mesh, shades: NDArray[np.float64], fine: Camera, pose: NDArray[np.float64]
+    model: TexturedModel, shades: NDArray[np.float64], fine: Camera, pose: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """RGB [H, W, 3] and mask [H, W] of one view."""
+    mesh = model.mesh
     render = render_mesh(mesh.vertices, mesh.triangles, fine, pose, mesh.colors)
     hit = render.element != NOTHING
-    lit = render.require_rgb().astype(np.float64) * np.where(hit, shades[render.element], 0.0)[..., None]
+    triangles, points = render.element[hit], transform_points(pose, fine.back_project(render.depth)[hit])
+    lit = np.zeros((*hit.shape, 3))
+    lit[hit] = model.paint(triangles, points, render.require_rgb()[hit].astype(np.float64)) * shades[triangles, None]
     count = _cells(hit[..., None].astype(np.float64)).sum(axis=(1, 3))
     mask = 2 * count[..., 0] >= _SUPERSAMPLING**2
     color = _cells(lit).sum(axis=(1, 3)) / np.maximum(count, 1)

@@ -19,9 +19,9 @@ import numpy as np
 from showroom_ros.datasets.prepare.model_views import ModelViews, model_views, normalised, square_camera
 from showroom_ros.datasets.prepare.recipe import Item, Recipe
 from showroom_ros.datasets.prepare.sampling import generator_of, in_random_order, list_file, split_names
+from showroom_ros.datasets.prepare.textured_model import load_textured_model
 from showroom_ros.datasets.shapenet import DATASET, MESHES, RENDERS, SYNSETS, mesh_file
 from showroom_ros.errors import DatasetError, InputError, MissingDependencyError, SettingsError
-from showroom_ros.scene.mesh_files import load_mesh
 from showroom_ros.settings import setting
 
 MODELS_PER_SYNSET = 200
@@ -79,12 +79,12 @@ def prepare_shapenet(item: Item, out: Path, settings: ShapeNetSettings) -> list[
     if path is None:
         raise DatasetError(f"{item.source}: has no {' or '.join(MESHES)}")
     try:
-        mesh = normalised(load_mesh(path), settings.radius)
+        model = normalised(load_textured_model(path), settings.radius)
     except InputError as error:
         raise DatasetError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     generator = generator_of(settings.seed, item.key)
     views = model_views(
-        mesh,
+        model,
         square_camera(settings.image_size, settings.focal_px_at_128),
         generator.uniform(0, 360, settings.views),
         generator.uniform(-settings.max_elevation_deg, settings.max_elevation_deg, settings.views),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -29,10 +30,12 @@ from showroom_ros.datasets.prepare.recipe import Item
 from showroom_ros.datasets.prepare.run import prepare
 from showroom_ros.datasets.prepare.sampling import in_random_order, split_names
 from showroom_ros.datasets.prepare.shapenet import RECIPE, ShapeNetSettings, find_shapenet, prepare_shapenet
+from showroom_ros.datasets.prepare.textured_model import TexturedModel, barycentric, load_textured_model, sampled
 from showroom_ros.datasets.shapenet import ShapeNetRenders
 from showroom_ros.errors import DatasetError, InputError, SettingsError
 from showroom_ros.geometry.se3 import inverse, transform_points
 
+plain = TexturedModel.plain
 SMALL = ShapeNetSettings(image_size=64)
 
 
@@ -58,7 +61,7 @@ def corners_of_box() -> np.ndarray:
 
 
 def test_normalised_by_hand() -> None:
-    mesh = normalised(box((1, 2, 3), (3, 6, 7)), 0.3)
+    mesh = normalised(plain(box((1, 2, 3), (3, 6, 7))), 0.3).mesh
     assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.3)
     np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0) / np.ptp(mesh.vertices[:, 0]), [1, 2, 2], rtol=1e-6)
 
@@ -70,8 +73,9 @@ def test_normalised_is_the_same_for_moved_and_scaled_models(
 ) -> None:
     model = box((-1, -0.5, -0.25), (1, 0.5, 0.25))
     moved = mesh_of(model.vertices * scale + np.array(shift) * scale, model.triangles)
-    np.testing.assert_allclose(normalised(moved, radius).vertices, normalised(model, radius).vertices, atol=1e-4)
-    assert np.abs(normalised(model, radius).vertices).max() <= 0.5
+    expected = normalised(plain(model), radius).mesh.vertices
+    np.testing.assert_allclose(normalised(plain(moved), radius).mesh.vertices, expected, atol=1e-4)
+    assert np.abs(expected).max() <= 0.5
 
 
 def test_arrays_are_as_documented(renders: Path) -> None:
@@ -128,7 +132,7 @@ def test_vertices_projected_with_the_stored_camera_land_in_the_mask(renders: Pat
 
 def test_colours_are_those_of_the_material_times_the_light(renders: Path) -> None:
     views = ShapeNetRenders(renders.parent)
-    shades = {round(shade, 3) for shade in triangle_shades(normalised(box((-3, -1, -2), (3, 1, 2)), 0.27))}
+    shades = {round(shade, 3) for shade in triangle_shades(box((-3, -1, -2), (3, 1, 2)))}
     image, mask = views[0].image, views.mask(0)
     ratios = image[mask].astype(float) / np.array([*RED[:2], np.inf])
     inner = np.unique(np.round(ratios[:, 0], 2), return_counts=True)
@@ -150,6 +154,47 @@ def test_textures_colour_the_model(root: Path, tmp_path: Path) -> None:
     assert (pixels[:, 2] > 60).any()
 
 
+def test_a_texture_is_looked_up_at_every_pixel(tmp_path: Path) -> None:
+    """A square of two triangles with a checkerboard: its vertices alone would be of one colour."""
+    checkers = np.zeros((64, 64, 3), np.uint8)
+    v, u = np.mgrid[:64, :64]
+    checkers[(u // 8 + v // 8) % 2 == 0] = (255, 128, 0)
+    cv2.imwrite(str(tmp_path / "checkers.png"), checkers[..., ::-1])
+    (tmp_path / "m.mtl").write_text("newmtl skin\nKd 1 1 1\nmap_Kd checkers.png\n")
+    corners = [(x, y) for y in (0, 1) for x in (0, 1)]
+    lines = [
+        "mtllib m.mtl",
+        *(f"v {2 * x - 1} {2 * y - 1} 0" for x, y in corners),
+        *(f"vt {x} {y}" for x, y in corners),
+    ]
+    (tmp_path / "m.obj").write_text("\n".join([*lines, "usemtl skin", "f 1/1 2/2 4/4", "f 1/1 4/4 3/3"]))
+    model = load_textured_model(tmp_path / "m.obj")
+    assert (len(model.textures), model.texture.tolist()) == (1, [0, 0])
+    camera = square_camera(128, 128.0)
+    views = model_views(model, camera, np.zeros(1), np.zeros(1), np.full(1, 2.0))  # the square fills the image
+    assert views.mask.mean() == pytest.approx(1.0, abs=0.05)
+    shade = triangle_shades(model.mesh)[0]
+    centres = np.arange(8, 128, 16)
+    seen = views.rgb[0][np.ix_(centres, centres)]
+    expected = np.where(((np.add.outer(np.arange(8), np.arange(8))) % 2 == 0)[..., None], (255, 128, 0), 0) * shade
+    assert np.abs(seen - expected).max() <= 1
+
+
+def test_sampling_by_hand() -> None:
+    texture = np.array([[[0, 0, 0], [100, 0, 0]], [[0, 200, 0], [0, 0, 40]]], np.uint8)
+    places = np.array([[0.25, 0.75], [0.75, 0.75], [0.25, 0.25], [0.5, 0.5], [1.25, -0.25]])
+    expected = [[0, 0, 0], [100, 0, 0], [0, 200, 0], [25, 50, 10], [0, 0, 0]]
+    np.testing.assert_allclose(sampled(texture, places), expected, atol=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda w: sum(w) > 0.1), st.integers(0, 99))
+def test_barycentric_weights_give_the_point(weights: list[float], seed: int) -> None:
+    corners = np.random.default_rng(seed).uniform(-1, 1, (1, 3, 3))
+    given_weights = np.array([weights]) / sum(weights)
+    point = np.einsum("nc,ncd->nd", given_weights, corners)
+    np.testing.assert_allclose(barycentric(corners, point), given_weights, atol=1e-6)
+
+
 def test_shades_by_hand() -> None:
     facing = mesh_of(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([[0, 1, 2], [0, 2, 1], [0, 0, 0]]))
     lamps = [strength * abs(d[2]) / np.linalg.norm(d) for strength, d in LAMPS]
@@ -160,7 +205,7 @@ def test_shades_by_hand() -> None:
 def test_mask_of_a_sphere_has_the_right_area() -> None:
     camera = square_camera(128, 300)
     ones = np.ones(3)
-    views = model_views(sphere(0.2, steps=48), camera, 120 * np.arange(3), np.array([-60.0, 0, 60]), 1.5 * ones)
+    views = model_views(plain(sphere(0.2, steps=48)), camera, 120 * np.arange(3), np.array([-60.0, 0, 60]), 1.5 * ones)
     radius_px = 300 * 0.2 / np.sqrt(1.5**2 - 0.2**2)
     np.testing.assert_allclose(views.mask.sum(axis=(1, 2)), np.pi * radius_px**2, rtol=0.01)
     rows, columns = np.nonzero(views.mask[1])
@@ -269,7 +314,7 @@ def test_bad_models(tmp_path: Path, text: str | None, words: str) -> None:
 
 def test_a_mesh_without_triangles_cannot_be_normalised() -> None:
     with pytest.raises(InputError, match="no triangles"):
-        normalised(mesh_of(np.zeros((3, 3)), np.zeros((0, 3), int)), 0.27)
+        normalised(plain(mesh_of(np.zeros((3, 3)), np.zeros((0, 3), int))), 0.27)
 
 
 def test_bad_models_do_not_stop_a_run(tmp_path: Path) -> None:
