@@ -58,12 +58,6 @@ def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _hue(rng: Generator) -> float:
-    """Mostly one that people paint rooms in: sand, blue, green or rose."""
-    liked = (0.09, 0.11, 0.57, 0.62, 0.30, 0.42, 0.97)[int(rng.integers(7))]
-    return float((liked + rng.normal(0, 0.03)) % 1 if rng.random() < 0.8 else rng.random())
-
-
 def make_palette(rng: Generator, mood: Mood | None = None) -> Palette:
     """Draws woods, walls and cloths around one hue."""
     return Palette(int(rng.integers(2**31)), mood or make_mood(rng, "day"))
@@ -90,14 +84,14 @@ class Palette:
         self.home: Palette = home or self
         self.hue: float
         rng = np.random.default_rng([seed, 0])
-        hue = _hue(rng) if home is None else (home.hue + rng.normal(0, 0.07)) % 1
+        hue = textures.liked_hue(rng) if home is None else (home.hue + rng.normal(0, 0.07)) % 1
         self.hue = hue
         self.woods = [np.array(_WOODS[i]) for i in rng.permutation(len(_WOODS))[:3]]
         value = rng.uniform(0.80, 0.93)
         self.wall_color = hsv((hue + rng.normal(0, 0.05)) % 1, 0.015 + 0.11 * rng.random() ** 2, value)
         self.accent = hsv((hue + rng.choice([0.0, 0.5, 0.1])) % 1, rng.uniform(0.12, 0.38), rng.uniform(0.5, 0.82))
-        self.sofa = hsv((hue + rng.choice([0.45, 0.55, 0.1])) % 1, rng.uniform(0.06, 0.42), rng.uniform(0.35, 0.75))
-        self.warm = hsv((hue + 0.5 + rng.normal(0, 0.08)) % 1, rng.uniform(0.25, 0.58), rng.uniform(0.6, 0.88))
+        self.sofa = hsv(textures.liked_hue(rng), rng.uniform(0.06, 0.42), rng.uniform(0.35, 0.75))
+        self.warm = hsv(textures.liked_hue(rng), rng.uniform(0.25, 0.58), rng.uniform(0.6, 0.88))
 
     def room(self, number: int) -> Palette:
         """The palette of another room of this home."""

@@ -155,7 +155,7 @@ def test_no_ray_escapes_from_inside_the_room(room: Room, shape: str) -> None:
     """Walls, floor, ceiling and recesses are watertight."""
     room = room if shape == "rectangle" else make_room(8, RoomSettings("study", "L"))
     renderer = Renderer(room)
-    middle = np.array([*room.plan.rooms[0].wall(0)[0] + 1.3, 1.4])
+    middle = np.array([*room.plan.rooms[0].low + 1.3, 1.4])
     for direction in ((1, 0, 0.01), (-1, 0, 0.01), (0, 1, 0.01), (0, -1, 0.01), (0.01, 0, 1), (0.01, 0, -1)):
         camera = Camera(200, 200, 95.0, 95.0, 99.5, 99.5)
         assert not renderer.render(camera, look_at(middle, middle + direction), shaded=False).depth.isnan().any()
