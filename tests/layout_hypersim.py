@@ -26,6 +26,7 @@ def write_hypersim(
     *,
     lens: Lens = STANDARD_LENS,
     tonemapped: bool = True,
+    numbers: tuple[int, ...] = NUMBERS,
 ) -> Path:
     """Writes the scene below ``root``; colour as ``tonemap.jpg``, or as linear radiance only."""
     folder = root / scene
@@ -33,7 +34,7 @@ def write_hypersim(
     rows = [("parameter_name", "parameter_value"), ("meters_per_asset_unit", METRES_PER_UNIT), ("other", "text")]
     write_csv(folder / "_detail" / "metadata_scene.csv", rows)
     for camera in cameras:
-        _write_camera(folder, camera, lens, tonemapped)
+        _write_camera(folder, camera, lens, tonemapped, numbers)
     return folder
 
 
@@ -63,21 +64,21 @@ def write_csv(path: Path, rows: list[tuple]) -> None:
 def write_hdf5(path: Path, values: np.ndarray) -> None:
     """Writes the one data set ``dataset`` of a Hypersim file."""
     with h5py.File(path, "w") as file:
-        file.create_dataset("dataset", data=values, compression="gzip")
+        file.create_dataset("dataset", data=values, compression="lzf")
 
 
-def _write_camera(folder: Path, name: str, lens: Lens, tonemapped: bool) -> None:
+def _write_camera(folder: Path, name: str, lens: Lens, tonemapped: bool, numbers: tuple[int, ...]) -> None:
     detail = folder / "_detail" / name
     color, geometry = (folder / f"images/scene_{name}_{kind}" for kind in ("final_preview", "geometry_hdf5"))
     radiance = folder / f"images/scene_{name}_final_hdf5"
     for place in (detail, color, geometry, radiance):
         place.mkdir(parents=True)
-    poses = box_poses(len(NUMBERS))
+    poses = box_poses(len(numbers))
     opengl = [pose @ np.diag([1.0, -1, -1, 1]) for pose in poses]
     write_hdf5(detail / "camera_keyframe_positions.hdf5", np.array([p[:3, 3] for p in opengl]) / METRES_PER_UNIT)
     write_hdf5(detail / "camera_keyframe_orientations.hdf5", np.array([p[:3, :3] for p in opengl]))
-    write_hdf5(detail / "camera_keyframe_frame_indices.hdf5", np.array(NUMBERS))
-    for number, pose in zip(NUMBERS, poses, strict=True):
+    write_hdf5(detail / "camera_keyframe_frame_indices.hdf5", np.array(numbers))
+    for number, pose in zip(numbers, poses, strict=True):
         pinhole = pose @ lens.T_camera_pinhole
         image, planar = render_room(lens.camera, pinhole)
         distance = planar.astype(float) * np.linalg.norm(lens.camera.rays(), axis=-1)

@@ -73,7 +73,7 @@ def check_view(
         depth: of the view, where it has none of its own.
         T_room_world: [4, 4], maps the data set's world to the room.
         color: largest median difference of colour.
-        tol_m: how far the median and 99 of 100 points may be off the walls.
+        tol_m: how far 99 of 100 points may be off the walls, in metres.
     """
     planar = view.depth if depth is None else depth
     assert planar is not None
