@@ -86,7 +86,7 @@ def write_results(result: OfflineResult, settings: Settings, out: Path) -> None:
 
 
 def measured(result: OfflineResult, sequence: Sequence, settings: Settings, peer: str) -> dict[str, Any]:
-    """Counts, geometry against the truth (or a peer's mesh of the same frames), colours in held-back frames."""
+    """Counts, geometry against the true mesh (or a peer's mesh of the same frames), colours in held-back frames."""
     from showroom_ros.cli.scoring import color_scores, geometry_scores, some_views
     from showroom_ros.evaluation.mesh import evaluate_mesh
 
@@ -99,7 +99,7 @@ def measured(result: OfflineResult, sequence: Sequence, settings: Settings, peer
     }
     scores = geometry_scores(result.mesh, sequence, settings)
     if scores:
-        report |= {"reference": "exact mesh", **scores}
+        report |= {"reference": "true mesh", **scores}
     elif peer == "open3d":
         from showroom_ros.benchmarks.open3d_peer import fuse_with_open3d
 

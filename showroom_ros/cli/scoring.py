@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import numpy as np
 
-from showroom_ros.errors import ShowroomError
+from showroom_ros.errors import InputError, ShowroomError
 from showroom_ros.evaluation.color import reprojected_color_error
 from showroom_ros.evaluation.mesh import evaluate_mesh
 from showroom_ros.evaluation.pictures import Picture, error_picture, overview_pictures, room_axes, up_direction
@@ -19,46 +20,45 @@ from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.view import Sequence, View
 from showroom_ros.settings import MapSettings, Settings, to_dict
 
-_VISIBILITY_VIEWS = 150
+VISIBILITY_VIEWS = 150
 _PICTURED_VIEWS = 4
 _COMPARED_VIEWS = 12
 
 
-class KnownRoom(Protocol):
-    """A sequence that knows the truth: its exact mesh, and where the depth camera was."""
-
-    mesh: Mesh
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        ...
-
-    def depth_camera_pose(self, index: int) -> tuple[Camera, Matrix]:
-        """The undistorted camera that measured depth and its ``T_world_camera`` [4, 4]."""
-        ...
+def true_mesh(sequence: Sequence) -> Mesh | None:
+    """The sequence's true mesh; None where it knows none, or its file is absent."""
+    find = getattr(sequence, "ground_truth_mesh", None)
+    return None if find is None else find()
 
 
-def known_room(sequence: Sequence) -> KnownRoom | None:
-    """The sequence, where it knows the truth."""
-    return cast(KnownRoom, sequence) if hasattr(sequence, "mesh") else None
+def visible_part(sequence: Sequence, settings: MapSettings, truth: Mesh | None = None) -> VisibilityMask:
+    """What of the true mesh the depth camera could see, judged by at most 150 frames evenly spread.
 
+    Args:
+        sequence: the recording.
+        settings: give the range of the depth camera.
+        truth: the true mesh; None = the sequence's own.
 
-def visible_part(room: KnownRoom, settings: MapSettings) -> VisibilityMask:
-    """What of the true mesh the depth camera could see, judged by at most 150 frames evenly spread."""
+    Raises:
+        InputError: the sequence has no posed frame, or there is no true mesh.
+    """
+    truth = true_mesh(sequence) if truth is None else truth
+    if truth is None:
+        raise InputError(f"{sequence.name}: has no true mesh")
     return VisibilityMask.from_views(
-        (room.depth_camera_pose(index) for index in spread(len(room), _VISIBILITY_VIEWS)),
-        room.mesh,
+        _depth_cameras(sequence),
+        truth,
         min_depth_m=settings.min_depth_m,
         max_depth_m=settings.max_depth_m,
     )
 
 
 def geometry_scores(mesh: Mesh, sequence: Sequence, settings: Settings) -> dict[str, Any]:
-    """Scores against the exact mesh on the surface the cameras saw; nothing where no truth is known."""
-    room = known_room(sequence)
-    if room is None:
+    """Scores against the true mesh on the surface the cameras saw; nothing where no truth is known."""
+    truth = true_mesh(sequence)
+    if truth is None:
         return {}
-    return evaluate_mesh(mesh, room.mesh, visible=visible_part(room, settings.map)).to_dict()
+    return evaluate_mesh(mesh, truth, visible=visible_part(sequence, settings.map, truth)).to_dict()
 
 
 def color_scores(mesh: Mesh, views: list[View]) -> dict[str, Any]:
@@ -85,16 +85,31 @@ def spread(length: int, count: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, length - 1, min(count, length))}) if length else []
 
 
+def map_pictures(mesh: Mesh, views: list[View], truth: Mesh | None) -> list[Picture]:
+    """The mesh from outside, above and inside, and its distance to the true one; nothing for an empty mesh."""
+    if not len(mesh.triangles) or not views:
+        return []
+    pictures = overview_pictures(mesh, views)
+    if truth is not None:
+        axes = room_axes(mesh, up_direction([view.require_pose() for view in views]))
+        caption = "Distance of each vertex to the true surface"
+        pictures.append(Picture("error", caption, error_picture(mesh, truth, axes)))
+    return pictures
+
+
 def write_map_report(
     report: dict[str, Any], mesh: Mesh, sequence: Sequence, settings: Settings, out: Path, title: str
 ) -> dict[str, Any]:
     """Draws the pictures and writes ``report.json`` and ``report.html`` below ``out``; returns what was written."""
-    views = some_views(sequence, _PICTURED_VIEWS)
-    pictures = overview_pictures(mesh, views) if len(mesh.triangles) and views else []
-    room = known_room(sequence)
-    if room is not None and pictures:
-        axes = room_axes(mesh, up_direction([view.require_pose() for view in views]))
-        caption = "Distance of each vertex to the true surface"
-        pictures.append(Picture("error", caption, error_picture(mesh, room.mesh, axes)))
+    pictures = map_pictures(mesh, some_views(sequence, _PICTURED_VIEWS), true_mesh(sequence))
     everything = {**report, "settings": to_dict(settings), "data": sequence.name}
     return write_report(out, everything, pictures, title=title)
+
+
+def _depth_cameras(sequence: Sequence) -> Iterator[tuple[Camera, Matrix]]:
+    """Undistorted camera and ``T_world_camera`` of the depth camera, of the colour camera where that is all known."""
+    of_depth = getattr(sequence, "depth_camera_pose", None)
+    if of_depth is not None:
+        yield from (of_depth(index) for index in spread(len(sequence), VISIBILITY_VIEWS))
+    else:
+        yield from ((view.camera, view.require_pose()) for view in some_views(sequence, VISIBILITY_VIEWS))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from showroom_ros.evaluation.scene_table import html_table
+
 _FOLDED = ("settings", "environment")
 _BY_THRESHOLD = ("precision", "recall", "f_score")
 _SHARES = (*_BY_THRESHOLD, "coverage")
@@ -85,7 +87,10 @@ def html_page(title: str, report: Mapping[str, Any], pictures: Sequence[tuple[st
         report: plain values, as in JSON.
         pictures: (name, caption, JPEG file) in the order shown.
     """
-    body = "".join([_tiles(report), _threshold_tables(report), _gallery(pictures), _figures(report), _folded(report)])
+    scenes = html_table(report) if report.get("scenes") and report.get("protocol") else ""
+    body = "".join(
+        [_tiles(report), scenes or _threshold_tables(report), _gallery(pictures), _figures(report), _folded(report)]
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -194,7 +199,7 @@ def _is_wide(jpeg: bytes) -> bool:
 
 def _figures(report: Mapping[str, Any]) -> str:
     """All other values: loose ones in one table, each dictionary in its own."""
-    loose = {k: v for k, v in report.items() if _is_leaf(v)}
+    loose = {k: v for k, v in report.items() if _is_leaf(v) and not _is_table(v)}
     cards = [_card("", loose)] if loose else []
     for name, value in report.items():
         if isinstance(value, Mapping) and name not in (*_FOLDED, "summary", *_BY_THRESHOLD):
@@ -238,6 +243,11 @@ def _words(name: str) -> str:
     ending = next((ending for ending in _ENDINGS if name.endswith(ending)), "")
     words = name.removesuffix(ending).replace("_", " ").strip()
     return words[:1].upper() + words[1:]
+
+
+def _is_table(value: Any) -> bool:
+    """A list of dictionaries, which has a table of its own or none."""
+    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
 
 
 def _is_leaf(value: Any) -> bool:

@@ -54,6 +54,16 @@ def write_report(
     return everything
 
 
+def write_html(path: str | Path, report: Mapping[str, Any], pictures: Iterable[Picture] = (), *, title: str) -> None:
+    """Writes the page alone, as ``write_report`` makes it, its pictures inside.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    encoded = [(picture.name, picture.caption, encode(picture, ".jpg")) for picture in pictures]
+    write_bytes(path, html_page(title, plain(report), encoded).encode("utf-8"))
+
+
 def write_json(path: str | Path, report: Mapping[str, Any]) -> None:
     """Writes ``report`` as JSON with sorted keys, atomically; NaN and infinity become null.
 

@@ -128,7 +128,7 @@ def evaluate_trajectory(
 
     Raises:
         InputError: the trajectories do not overlap in time, too few poses have a partner (at least 2, and 3 for an
-            alignment), a delta that no two poses are apart, or an unknown alignment.
+            alignment), centres at one place, a delta that no two poses are apart, or an unknown alignment.
     """
     if alignment not in ("none", "se3", "sim3"):
         raise InputError(f"alignment '{alignment}' is unknown, expected none, se3 or sim3")
@@ -138,7 +138,10 @@ def evaluate_trajectory(
         raise InputError(f"{len(mine)} poses have a true partner within {slop_s:g} s, expected at least {least}")
     fit = Similarity(1.0, np.eye(3), np.zeros(3))
     if alignment != "none":
-        fit = fit_similarity(mine[:, :3, 3], theirs[:, :3, 3], with_scale=alignment == "sim3")
+        try:
+            fit = fit_similarity(mine[:, :3, 3], theirs[:, :3, 3], with_scale=alignment == "sim3")
+        except InputError as error:
+            raise InputError(f"no alignment '{alignment}' of the camera centres, try 'none': {error}") from error
     moved = fit.apply_to_poses(mine)
     first, second = _motions(stamps_ns, delta_frames, delta_s)
     motion_error = _relative(_relative(theirs[first], theirs[second]), _relative(moved[first], moved[second]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from showroom_ros.errors import InputError
-from showroom_ros.evaluation.point_scores import score_points, voxel_down_sample
+from showroom_ros.evaluation.point_scores import nearest_distances_m, score_points, voxel_down_sample
 
 THREE = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
 
@@ -63,3 +63,14 @@ def test_bad_input() -> None:
         voxel_down_sample(THREE, 0)
     with pytest.raises(InputError, match="not finite"):
         voxel_down_sample(THREE * np.nan, 0.1)
+
+
+def test_nearest_points_equal_a_k_d_tree() -> None:
+    """Near and far points, clusters, and points at one place."""
+    from scipy.spatial import cKDTree
+
+    random = np.random.default_rng(3)
+    others = np.concatenate([random.normal(size=(3000, 3)) * (1, 1, 0.01), np.zeros((50, 3)), [[9.0, 9, 9]]])
+    points = np.concatenate([others[::7], random.uniform(-10, 10, (500, 3))])
+    np.testing.assert_allclose(nearest_distances_m(points, others), cKDTree(others).query(points)[0], atol=1e-12)
+    np.testing.assert_allclose(nearest_distances_m(points[:5], others[:1]), cKDTree(others[:1]).query(points[:5])[0])

@@ -161,6 +161,10 @@ def _broken(index: int, value: float) -> np.ndarray:
         ),
         (lambda t: evaluate_trajectory(t, Trajectory(t.stamps_ns[:0], t.poses[:0])), "true trajectory has 0 poses"),
         (lambda t: evaluate_trajectory(Trajectory(t.stamps_ns[:2], t.poses[:2]), t), "expected at least 3"),
+        (
+            lambda t: evaluate_trajectory(Trajectory(t.stamps_ns, t.poses * 0 + np.eye(4)), t),
+            "try 'none': .*at one place",
+        ),
         (lambda t: evaluate_trajectory(t, t, delta_frames=5), "expected 1 to 4"),
         (lambda t: evaluate_trajectory(t, t, delta_s=99.0), "no two of the 5 associated poses are 99 s apart"),
         (lambda t: evaluate_trajectory(t, t, delta_s=-1.0), "expected a positive time"),
