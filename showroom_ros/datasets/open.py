@@ -7,16 +7,28 @@ from pathlib import Path
 
 from showroom_ros.datasets.catalog import DATASETS
 from showroom_ros.datasets.dataset import Dataset
-from showroom_ros.errors import DatasetError
+from showroom_ros.errors import DatasetError, InputError
 from showroom_ros.scene.view import Sequence
 
 
-def _open_synthetic(seed: str) -> Sequence:
+def _open_synthetic(what: str) -> Sequence:
+    """``SEED``: the demo's living room of a seed; ``SPLIT/INDEX``: a room of the public split."""
     from showroom_ros.datasets.synthetic.sequence import SyntheticSequence
+    from showroom_ros.datasets.synthetic.splits import SPLITS, seed_of, settings_of
 
-    if not seed.isdecimal():
-        raise DatasetError(f"synthetic:{seed}: expected a seed, a whole number such as synthetic:7")
-    return SyntheticSequence(int(seed))
+    split, separator, index = what.partition("/")
+    if not (index if separator else what).isdecimal():
+        raise DatasetError(
+            f"synthetic:{what}: expected a seed, a whole number such as synthetic:7, or a room of a split "
+            f"such as synthetic:test/3 ({', '.join(SPLITS)})"
+        )
+    if not separator:
+        return SyntheticSequence(int(what))
+    try:
+        seed = seed_of(split, int(index))
+    except InputError as error:
+        raise DatasetError(f"synthetic:{what}: {error}") from error
+    return SyntheticSequence(seed, settings=settings_of(seed), name=f"synthetic:{what}")
 
 
 SCHEMES: dict[str, Callable[[str], Sequence]] = {"synthetic": _open_synthetic}

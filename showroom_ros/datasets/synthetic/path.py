@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from showroom_ros.datasets.synthetic.lighting import OccupancyGrid
 from showroom_ros.datasets.synthetic.room import Room
+from showroom_ros.datasets.synthetic.tour import fitting_tour
 from showroom_ros.datasets.synthetic.walkable import WalkableSpace
 from showroom_ros.errors import InputError
 
@@ -23,13 +24,19 @@ Array = NDArray[np.float64]
 
 RATE_HZ = 30.0
 
+_SECONDS = 25.0
+_TOUR_VIEWS = 40
+_FREE_FLOOR_M2 = 12.0
+"""What one room has of free floor, and how long and by how many views it is recorded."""
+
 
 @dataclass(frozen=True)
 class PathSettings:
     """How the camera is carried.
 
     Attributes:
-        duration_s: length of the recording.
+        duration_s: length of the recording; None = long enough for the size of the home and the loops.
+        loops: how often the whole way is walked; after each but the last the camera returns to the start.
         speed_m_s: walking speed.
         turn_deg_s: turning speed.
         height_m: of the camera above the floor.
@@ -38,7 +45,8 @@ class PathSettings:
         jitter_m, jitter_deg: deviation of the hand's tremor; 0 = a steady camera.
     """
 
-    duration_s: float = 25.0
+    duration_s: float | None = None
+    loops: int = 1
     speed_m_s: float = 0.6
     turn_deg_s: float = 46.0
     height_m: float = 1.5
@@ -49,7 +57,11 @@ class PathSettings:
 
     def __post_init__(self) -> None:
         """Checks signs."""
-        for name in ("duration_s", "speed_m_s", "turn_deg_s", "height_m", "clearance_m", "reach_m"):
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise InputError(f"path duration_s is {self.duration_s}, expected a positive number or None")
+        if self.loops < 1:
+            raise InputError(f"path loops is {self.loops}, expected 1 or more")
+        for name in ("speed_m_s", "turn_deg_s", "height_m", "clearance_m", "reach_m"):
             if not getattr(self, name) > 0:
                 raise InputError(f"path {name} is {getattr(self, name)}, expected a positive number")
         for name in ("jitter_m", "jitter_deg"):
@@ -76,21 +88,46 @@ def plan_path(room: Room, settings: PathSettings | None = None) -> Array:
     settings = settings or PathSettings()
     rng = np.random.default_rng([room.seed, 3])
     space = WalkableSpace(room.plan, room.furniture, settings.clearance_m)
+    scale = _scale(space)
+    duration_s = settings.duration_s or _SECONDS * scale * settings.loops
     views = _candidates(room, space, settings)
-    chosen = _greedy_cover(views.sees)
+    chosen = _greedy_cover(views.sees, round(_TOUR_VIEWS * scale), 0.002 / scale)
     ways = [space.ways_from(place) for place in views.places]
     seconds = _travel_seconds(views, space, ways, settings)
-    order = _fitting_tour(chosen, seconds, settings.duration_s - 1.0)
-    position, yaw, pitch = _walk(order, views, space, ways, seconds, settings)
+    order = fitting_tour(chosen, seconds, duration_s / settings.loops - 1.0, closed=settings.loops > 1)
+    position, yaw, pitch = _walk(order * settings.loops, views, space, ways, seconds, duration_s)
     return _shaken(rng, space, position, yaw, pitch, settings)
+
+
+def covering_poses(room: Room, count: int, settings: PathSettings | None = None) -> Array:
+    """Poses [count, 4, 4] of still views that together see as much of the room as so many can, best first.
+
+    Raises:
+        InputError: ``count`` is not positive or more than there are candidates.
+    """
+    settings = settings or PathSettings()
+    views = _candidates(room, WalkableSpace(room.plan, room.furniture, settings.clearance_m), settings)
+    if not 1 <= count <= len(views.yaw):
+        raise InputError(f"count is {count}, expected 1 to {len(views.yaw)} views")
+    chosen = _greedy_cover(views.sees, count, least_gain=0.0, second_look=0.5)
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    poses[:, :3, :3] = rotation_of(views.yaw[chosen], views.pitch[chosen], np.zeros(count))
+    poses[:, :2, 3], poses[:, 2, 3] = views.places[views.place[chosen]], settings.height_m
+    return poses
+
+
+def _scale(space: WalkableSpace) -> float:
+    """How much more there is to walk than in one room, 1 or more; cells of the floor are 10 cm wide."""
+    return max(float(len(space.plan.rooms)), float(space.free.sum()) * 0.01 / _FREE_FLOOR_M2)
 
 
 def _candidates(room: Room, space: WalkableSpace, settings: PathSettings) -> _Views:
     grid = OccupancyGrid(room)
-    picked = torch.arange(0, len(grid.triangles), max(1, len(grid.triangles) // 5000))
+    scale = _scale(space)
+    picked = torch.arange(0, len(grid.triangles), max(1, len(grid.triangles) // round(5000 * scale)))
     points, normals = grid.samples[picked, 0], grid.face_normals[picked]
     lifted = points + 0.05 * normals
-    places = space.spread(26)
+    places = space.spread(round(26 * scale))
     yaws, pitches = np.radians(np.arange(0, 360, 22.5)), np.radians([22.0, -6.0, -32.0])
     sees, place, yaw_of, pitch_of = [], [], [], []
     for number, (x, y) in enumerate(places):
@@ -118,17 +155,22 @@ def _in_frame(
     return (z > 0.1) & (np.abs(direction @ right) < half_width * z) & (np.abs(direction @ down) < half_height * z)
 
 
-def _greedy_cover(sees: NDArray[np.bool_], limit: int = 40) -> list[int]:
-    """Views in order of how much new surface each adds; a second look counts a tenth."""
-    weight = np.ones(sees.shape[1])
+def _greedy_cover(sees: NDArray[np.bool_], limit: int, least_gain: float, second_look: float = 0.1) -> list[int]:
+    """Views in order of how much new surface each adds; another look at the same counts less and less.
+
+    Ends with ``limit`` views, or where the best adds less than the share ``least_gain`` of the surface.
+    """
+    weight, seen = np.ones(sees.shape[1], np.float32), sees.astype(np.float32)
+    left = np.ones(len(sees), bool)
     chosen: list[int] = []
-    while len(chosen) < limit:
-        gain = sees @ weight
+    while len(chosen) < limit and left.any():
+        gain = np.where(left, seen @ weight, -1)
         best = int(np.argmax(gain))
-        if gain[best] < 0.002 * sees.shape[1]:
+        if gain[best] < least_gain * sees.shape[1]:
             break
         chosen.append(best)
-        weight[sees[best]] *= 0.1
+        left[best] = False
+        weight[sees[best]] *= second_look
     return chosen
 
 
@@ -140,45 +182,13 @@ def _travel_seconds(views: _Views, space: WalkableSpace, ways: list, settings: P
     return np.maximum(np.maximum(walk, np.degrees(np.hypot(turn, tilt)) / settings.turn_deg_s), 0.25)
 
 
-def _fitting_tour(chosen: list[int], seconds: Array, budget_s: float) -> list[int]:
-    """As many of the views, best first, as a tour can visit in time."""
-    low, high = 2, len(chosen)
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = _tour_seconds(_tour(chosen[:middle], seconds), seconds) <= budget_s
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return _tour(chosen[:low], seconds)
-
-
-def _tour_seconds(order: list[int], seconds: Array) -> float:
-    return float(sum(seconds[a, b] for a, b in pairwise(order)))
-
-
-def _tour(views: list[int], seconds: Array) -> list[int]:
-    """Open tour by nearest neighbour, improved by reversing stretches (2-opt; Croes, 1958)."""
-    order, left = [views[0]], list(views[1:])
-    while left:
-        nearest = min(left, key=lambda v: seconds[order[-1], v])
-        left.remove(nearest)
-        order.append(nearest)
-    improved = True
-    while improved:
-        improved = False
-        for i in range(len(order) - 1):
-            for j in range(i + 1, len(order)):
-                swapped = order[:i] + order[i : j + 1][::-1] + order[j + 1 :]
-                if _tour_seconds(swapped, seconds) < _tour_seconds(order, seconds) - 1e-9:
-                    order, improved = swapped, True
-    return order
-
-
 def _walk(
-    order: list[int], views: _Views, space: WalkableSpace, ways: list, seconds: Array, settings: PathSettings
+    order: list[int], views: _Views, space: WalkableSpace, ways: list, seconds: Array, duration_s: float
 ) -> tuple[Array, Array, Array]:
     """Position [N, 2], yaw and pitch [N] before smoothing, ``duration_s`` long, with a rest at both ends."""
-    frames = round(settings.duration_s * RATE_HZ)
+    frames = round(duration_s * RATE_HZ)
     legs = np.array([seconds[a, b] for a, b in pairwise(order)])
-    stops = 0.5 + np.concatenate([[0], np.cumsum(legs)]) * max(1.0, (settings.duration_s - 1.0) / max(legs.sum(), 1e-9))
+    stops = 0.5 + np.concatenate([[0], np.cumsum(legs)]) * max(1.0, (duration_s - 1.0) / max(legs.sum(), 1e-9))
     yaw = np.unwrap(views.yaw[order])
     time = np.arange(frames) / RATE_HZ
     leg = np.clip(np.searchsorted(stops, time, side="right") - 1, 0, len(legs) - 1)

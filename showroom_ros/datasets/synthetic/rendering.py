@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from showroom_ros.datasets.synthetic.raster import camera_tensor
-from showroom_ros.datasets.synthetic.room import Layout, Room
+from showroom_ros.datasets.synthetic.room import Room
+from showroom_ros.datasets.synthetic.room_layout import layout_classes
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
-
-CEILING_CLASS, FLOOR_CLASS = 5, 4
-"""Classes of a picture's layout beside those of ``room_layout.wall_side``; 0 is everything else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +94,7 @@ class Rendering:
         1 front wall, 2 left wall, 3 right wall (by where the camera looks, see ``room_layout.wall_side``), 4
         floor, 5 ceiling; 0 objects and where no surface is met.
         """
-        from showroom_ros.datasets.synthetic.room_layout import wall_side
-
-        flat = torch.zeros(len(Layout), dtype=torch.uint8, device=self.depth.device)
-        flat[Layout.FLOOR], flat[Layout.CEILING] = FLOOR_CLASS, CEILING_CLASS
-        return torch.where(self.layout == Layout.WALL, wall_side(self.normals_camera), flat[self.layout.long()])
+        return layout_classes(self.layout, self.normals_camera)
 
     def _rotation(self) -> Tensor:
         """World from camera, float32 [..., 3, 3]."""

@@ -13,15 +13,12 @@ from showroom_ros.datasets.synthetic.path import RATE_HZ, PathSettings, plan_pat
 from showroom_ros.datasets.synthetic.renderer import Renderer
 from showroom_ros.datasets.synthetic.room import Room
 from showroom_ros.datasets.synthetic.sequence import T_COLOR_DEPTH, SyntheticSequence
+from showroom_ros.datasets.synthetic.splits import settings_of
 from showroom_ros.datasets.synthetic.walkable import WalkableSpace
 from showroom_ros.errors import DatasetError, InputError
-from showroom_ros.evaluation.mesh import evaluate_mesh
-from showroom_ros.evaluation.visibility import VisibilityMask
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import checked_pose, look_at, rotation_angle_deg
 from showroom_ros.scene.view import Sequence
-from showroom_ros.scene.volume import make_volume
-from showroom_ros.settings import MapSettings
 
 
 def test_it_is_a_sequence_of_frames_and_views(recording: SyntheticSequence) -> None:
@@ -133,21 +130,6 @@ def test_path_sees_nearly_everything_from_near(recording: SyntheticSequence, roo
     assert area[could & did].sum() > 0.9 * area[could].sum()
 
 
-def test_fused_exact_depth_gives_the_exact_mesh() -> None:
-    """End to end: exact views fused at 2 cm score nearly 1 against the mesh they were rendered from."""
-    made = SyntheticSequence(11, width=240, height=180, noisy=False, registered=True)
-    volume = make_volume(MapSettings(truncation_m=0.06, max_depth_m=6.0))
-    for index in range(0, len(made), 6):
-        volume.integrate(made[index])
-    poses = ((made.color_camera, pose) for pose in made.trajectory[::6])
-    mask = VisibilityMask.from_views(poses, made.mesh, max_depth_m=6.0, shrink=1)
-    scores = evaluate_mesh(volume.extract_mesh(), made.mesh, samples=30_000, visible=mask)
-    assert scores.f_score[0.05] > 0.985
-    assert scores.f_score[0.02] > 0.93
-    assert scores.accuracy_m < 0.004
-    assert scores.color_error < 20
-
-
 def test_colors_of_the_mesh_are_those_of_the_images(recording: SyntheticSequence) -> None:
     view = recording.ideal(300)
     points, depth = recording.color_camera.project(
@@ -161,9 +143,26 @@ def test_colors_of_the_mesh_are_those_of_the_images(recording: SyntheticSequence
     assert np.median(np.abs(difference)) < 6
 
 
-def test_opened_by_name() -> None:
-    with pytest.raises(DatasetError, match="synthetic:seven"):
-        open_sequence("synthetic:seven")
+def test_rooms_of_a_split_open_by_name() -> None:
+    found = open_sequence("synthetic:val/2")
+    assert isinstance(found, SyntheticSequence)
+    assert (found.name, found.seed) == ("synthetic:val/2", 1002)
+    assert len(found.room.plan.rooms) == settings_of(1002).rooms
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("synthetic:seven", "synthetic:seven: expected a seed, a whole number such as synthetic:7, or a room"),
+        ("synthetic:-1", "synthetic:-1: expected a seed"),
+        ("synthetic:dev/3", "synthetic:dev/3: split 'dev' is unknown, expected one of test, val, train"),
+        ("synthetic:test/1000", "room 1000 of split 'test' does not exist, expected 0 to 999"),
+        ("synthetic:test/", "synthetic:test/: expected a seed"),
+    ],
+)
+def test_bad_names_are_refused(name: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        open_sequence(name)
 
 
 _BARE = """
