@@ -71,10 +71,11 @@ def splat_discs(
     if points_per_pixel < 1:
         raise InputError(f"points_per_pixel is {points_per_pixel}, expected at least 1")
     local = _checked(points, camera, T_world_camera, radius_px)
-    nearest = np.full((camera.height, camera.width, points_per_pixel), np.inf)
-    weights = np.zeros(nearest.shape, np.float32)
-    _collect(local, _intrinsics(camera), float(radius_px), nearest, weights)
-    return _blended(nearest, weights.astype(np.float64))
+    depth = np.zeros((camera.height, camera.width))
+    counts = np.zeros(depth.shape, np.int32)
+    front_to_back = np.ascontiguousarray(local[np.argsort(local[:, 2], kind="stable")])
+    _blend(front_to_back, _intrinsics(camera), float(radius_px), int(points_per_pixel), depth, counts)
+    return DiscSplat(counts > 0, np.where(counts > 0, depth, np.nan).astype(np.float32))
 
 
 def splat_discs_reference(
@@ -87,15 +88,16 @@ def splat_discs_reference(
     """The obvious, slow ``splat_discs``: every pixel asks every point."""
     local = _checked(points, camera, T_world_camera, radius_px)
     pixels, z = camera.project(local)
-    shape = (camera.height, camera.width, points_per_pixel)
-    nearest, weights = np.full(shape, np.inf), np.zeros(shape)
-    for v, u in np.ndindex(shape[:2]):
+    covered = np.zeros((camera.height, camera.width), np.bool_)
+    depth = np.zeros(covered.shape)
+    for v, u in np.ndindex(covered.shape):
         squared = (pixels[:, 0] - u) ** 2 + (pixels[:, 1] - v) ** 2
         near = np.flatnonzero(squared < radius_px**2)
         order = near[np.argsort(z[near], kind="stable")][:points_per_pixel]
-        nearest[v, u, : len(order)] = z[order]
-        weights[v, u, : len(order)] = 1 - squared[order] / radius_px**2
-    return _blended(nearest, weights)
+        weights = 1 - squared[order] / radius_px**2
+        passed = np.cumprod(np.concatenate([[1.0], 1 - weights]))[:-1]
+        covered[v, u], depth[v, u] = len(order) > 0, np.sum(weights * passed * z[order])
+    return DiscSplat(covered, np.where(covered, depth, np.nan).astype(np.float32))
 
 
 def coverage_bound(points: ArrayLike, camera: Camera, T_world_camera: ArrayLike, radius_px: float) -> float:
@@ -135,15 +137,6 @@ def _intrinsics(camera: Camera) -> NDArray[np.float64]:
     return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
 
 
-def _blended(nearest: NDArray[np.float64], weights: NDArray[np.float64]) -> DiscSplat:
-    """Front to back: each point takes its weight's share of what those before it let through."""
-    covered = np.isfinite(nearest[..., 0])
-    passed = np.cumprod(1 - weights, axis=-1)
-    passed = np.concatenate([np.ones((*covered.shape, 1)), passed[..., :-1]], axis=-1)
-    depth = np.sum(weights * passed * np.where(np.isfinite(nearest), nearest, 0), axis=-1)
-    return DiscSplat(covered, np.where(covered, depth, np.nan).astype(np.float32))
-
-
 @numba.njit(cache=True, nogil=True)
 def _window(point, intrinsics, radius, width, height):  # type: ignore[no-untyped-def]
     """The projection of a point and the pixels its disc can reach: u, v, left, right, top, bottom (inclusive)."""
@@ -167,24 +160,20 @@ def _cover(points, intrinsics, radius, covered):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _collect(points, intrinsics, radius, nearest, weights):  # type: ignore[no-untyped-def]
-    """Keeps the nearest points of every pixel, sorted; of equally near ones the first."""
-    height, width, count = nearest.shape
+def _blend(points, intrinsics, radius, limit, depth, counts):  # type: ignore[no-untyped-def]
+    """Adds points that come sorted by depth: each takes its weight's share of what those before it let through."""
+    height, width = depth.shape
+    passed = np.ones((height, width))
     for n in range(points.shape[0]):
-        z = points[n, 2]
         u, v, left, right, top, bottom = _window(points[n], intrinsics, radius, width, height)
         for row in range(top, bottom + 1):
             for column in range(left, right + 1):
                 squared = (column - u) ** 2 + (row - v) ** 2
-                if squared >= radius * radius or z >= nearest[row, column, count - 1]:
-                    continue
-                place = count - 1
-                while place > 0 and z < nearest[row, column, place - 1]:
-                    nearest[row, column, place] = nearest[row, column, place - 1]
-                    weights[row, column, place] = weights[row, column, place - 1]
-                    place -= 1
-                nearest[row, column, place] = z
-                weights[row, column, place] = 1.0 - squared / (radius * radius)
+                if squared < radius * radius and counts[row, column] < limit:
+                    weight = 1.0 - squared / (radius * radius)
+                    depth[row, column] += weight * passed[row, column] * points[n, 2]
+                    passed[row, column] *= 1.0 - weight
+                    counts[row, column] += 1
 
 
 @numba.njit(cache=True, nogil=True)

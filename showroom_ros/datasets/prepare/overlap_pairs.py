@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError, ShowroomError
 from showroom_ros.geometry.camera import Camera
-from showroom_ros.geometry.disc_splat import coverage_bound, radius_px_of_ndc, splat_discs
+from showroom_ros.geometry.disc_splat import coverage_bound, covered_pixels, radius_px_of_ndc, splat_discs
 from showroom_ros.geometry.se3 import transform_points
 from showroom_ros.scene.view import Sequence
 
@@ -117,11 +117,12 @@ def _overlap(points: NDArray[np.float64], second: PosedDepth, rule: PairRule) ->
     radius_px = radius_px_of_ndc(rule.radius_ndc, camera)
     if coverage_bound(points, camera, pose, radius_px) < rule.min_overlap:
         return None
-    seen = splat_discs(points, camera, pose, radius_px, rule.points_per_pixel)
-    share = float(seen.covered.mean())
-    both = seen.covered & np.isfinite(second.depth)
+    covered = covered_pixels(points, camera, pose, radius_px)
+    share = float(covered.mean())
+    both = covered & np.isfinite(second.depth)
     if share < rule.min_overlap or not both.any():
         return None
+    seen = splat_discs(points, camera, pose, radius_px, rule.points_per_pixel)
     error_m = np.abs(second.depth[both].astype(np.float64) - seen.depth[both]).mean()
     return share if error_m <= rule.max_error_m else None
 

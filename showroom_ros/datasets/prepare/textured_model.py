@@ -97,7 +97,8 @@ def load_textured_model(path: Path) -> TexturedModel:
         raise InputError(f"{path}: cannot be read as a mesh: {error}") from error
     if not parts:
         raise InputError(f"{path}: the mesh has no triangles")
-    meshes, uvs, texture, textures = [], [], [], []
+    meshes, uvs, texture = [], [], []
+    textures: list[NDArray[np.uint8]] = []
     for model, transform in parts:
         painted = _texture_of(model)
         meshes.append(_mesh_of(model, transform, textured=painted is not None, path=path))
