@@ -160,12 +160,13 @@ def _turn_to_front(parts: list[GlbPart], category: str) -> Array:
         front = -np.sign(lean[axis]) * np.eye(2)[axis]
     else:
         axis = int(np.argmin(extent[:2]))
+        middles = np.concatenate([part.vertices[part.triangles].mean(1) for part in parts])[:, axis]
         detail = []
-        for sign in (1, -1):
+        for sign, side in ((1, high), (-1, low)):
+            rim = sign * (side[axis] - middles) < 0.2 * extent[axis]
             facing = sign * normals[:, axis] > 0.7
             spread = colors[facing].std(0).sum() if facing.sum() > 8 else 0.0
-            rough = (sign * points[facing, axis]).std() / max(extent[axis], 1e-6) if facing.sum() > 8 else 0.0
-            detail.append(spread + 0.3 * rough)
+            detail.append(spread + float(rim.mean()))
         front = (1.0 if detail[0] > detail[1] else -1.0) * np.eye(2)[axis]
     x, y = front
     return np.array([[y, -x, 0.0], [x, y, 0.0], [0.0, 0.0, 1.0]])

@@ -153,6 +153,16 @@ def test_recorded_models_furnish_rooms(shared_data: Path) -> None:
     assert sum(m.name == "model" for m in room.materials) >= 3
 
 
+def test_recorded_cabinets_and_screens_turn_their_front_to_the_room(shared_data: Path) -> None:
+    """The front was read off pictures of the models; a doored front has more triangles than a plain back."""
+    library = AssetLibrary(shared_data / "furniture")
+    for category in ("wardrobe", "nightstand", "fridge"):
+        piece = library.piece(np.random.default_rng(0), category)
+        assert piece is not None
+        depth = np.concatenate([s.vertices[s.triangles].mean(1)[:, 1] for s in piece.surfaces]) / piece.depth
+        assert (depth > 0.8).sum() > 1.5 * (depth < 0.2).sum(), category
+
+
 def test_images_hang_on_the_walls(tmp_path: Path) -> None:
     (tmp_path / "red.png").write_bytes(png_bytes((255, 0, 0)))
     room = make_room(2, RoomSettings("living room", "rectangle", textures=tmp_path))
