@@ -116,7 +116,8 @@ def evaluate(jobs: list[Job], how: HowToJudge, arguments: argparse.Namespace) ->
     from showroom_ros.evaluation.protocol import mean_of
     from showroom_ros.evaluation.report import plain
 
-    rows, pictures = [], []
+    rows: list[dict[str, Any]] = []
+    pictures: list[Picture] = []
     for job in jobs:
         draw = arguments.html is not None and len(rows) < _PICTURED_SCENES
         row, drawn = evaluate_scene(job, how, draw=draw)

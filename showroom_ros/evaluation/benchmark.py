@@ -23,6 +23,7 @@ class Row:
         unit: of value and reference.
         reference: the peer's, measured in the same run; None where there is no peer.
         ratio: value over reference; None where there is no peer.
+        repeats: values of single repeats, where there are some: ``showroom compare`` tells the noise from them.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Row:
     unit: str
     reference: float | None = None
     ratio: float | None = None
+    repeats: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class BenchmarkResult:
 
 
 def write_benchmark(path: str | Path, benchmark: str, settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Writes ``{benchmark, version, hardware, settings, rows}`` as JSON, atomically.
+    """Writes ``{benchmark, version, hardware, settings, rows}`` as JSON, atomically; rows name repeats if they have some.
 
     Raises:
         OutputError: the file cannot be written.
@@ -52,7 +54,7 @@ def write_benchmark(path: str | Path, benchmark: str, settings: Mapping[str, Any
         "version": showroom_ros.__version__,
         "hardware": environment(),
         "settings": settings,
-        "rows": [dataclasses.asdict(row) for row in rows],
+        "rows": [{k: v for k, v in dataclasses.asdict(row).items() if k != "repeats" or v} for row in rows],
     }
     write_json(path, content)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from showroom_ros.errors import InputError
+from showroom_ros.evaluation.benchmark import Row, write_benchmark
 from showroom_ros.evaluation.comparison import Comparison, compare_reports
 from showroom_ros.evaluation.protocol import DOUBLETAKE, TRANSFORMER_FUSION
 
@@ -135,6 +137,16 @@ def test_benchmarks() -> None:
     assert comparison.warnings == ("rows of one only, left out: latency, share",)
     with pytest.raises(InputError, match="different benchmarks: 'fusion' and 'stream'"):
         compare_reports(first, {**second, "benchmark": "stream"})
+
+
+def test_benchmarks_as_they_are_written(tmp_path: Path) -> None:
+    for name, rate in (("a", 10.0), ("b", 12.0)):
+        rows = [Row("rate_hz", rate, "Hz", repeats=(rate - 0.1, rate, rate + 0.1)), Row("share", 0.5, "")]
+        write_benchmark(tmp_path / f"{name}.json", "fusion", {"voxel_size_m": 0.02}, rows)
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in "ab")
+    assert "repeats" not in first["rows"][1]
+    found = by_name(compare_reports(first, second))
+    assert (found["rate_hz"].beyond_noise, found["share"].beyond_noise) == (True, False)
 
 
 def test_reports_of_reconstructions() -> None:
