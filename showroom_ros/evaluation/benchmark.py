@@ -44,7 +44,9 @@ class BenchmarkResult:
 
 
 def write_benchmark(path: str | Path, benchmark: str, settings: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Writes ``{benchmark, version, hardware, settings, rows}`` as JSON, atomically; rows name repeats if they have some.
+    """Writes ``{benchmark, version, hardware, settings, rows}`` as JSON, atomically.
+
+    Rows have ``repeats`` only where they hold some.
 
     Raises:
         OutputError: the file cannot be written.
