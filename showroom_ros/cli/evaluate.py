@@ -128,7 +128,7 @@ def evaluate(jobs: list[Job], how: HowToJudge, arguments: argparse.Namespace) ->
     settings = {k: v for k, v in vars(arguments).items() if k not in ("command", "json", "html", "results")}
     report = {
         "protocol": how.protocol.to_dict(),
-        "data": [str(job.sequence) for job in jobs] if arguments.sequence else str(arguments.root),
+        "data": ", ".join(arguments.sequence or [str(arguments.root)]),
         "results": [str(path) for path in arguments.results],
         "scenes": rows,
         "mean": mean,
