@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.datasets.dataset import Dataset, checked_split
-from showroom_ros.datasets.files import read_color, read_depth, read_file_list, read_stamped_table, stamp_ns_from_text
+from showroom_ros.datasets.files import (
+    read_color,
+    read_depth,
+    read_file_list,
+    read_stamped_table,
+    read_table,
+    stamp_ns_from_text,
+)
 from showroom_ros.datasets.splits import recordings_below, subfolders
 from showroom_ros.datasets.trajectory import Trajectory
 from showroom_ros.errors import DatasetError, InputError
@@ -53,6 +60,9 @@ ROOM_RECORDINGS = (
 """The 13 recordings on which VoRTX (and IOAR after it) is judged, as its author lists them (noahstier/vortx #3)."""
 
 SPLITS = ("vortx13",)
+
+CALIBRATION_FILE = "calibration.txt"
+"""``width height fx fy cx cy`` of an undistorted camera that is none of these; not part of the official layout."""
 
 _SHORT_NAMES = {"fr1": "freiburg1", "fr2": "freiburg2", "fr3": "freiburg3"}
 
@@ -134,12 +144,19 @@ def looks_like_tum(path: Path) -> bool:
 
 
 def _camera_of(path: Path) -> Camera:
+    if (path / CALIBRATION_FILE).is_file():
+        width, height, *intrinsics = read_table(path / CALIBRATION_FILE, 6)[0]
+        try:
+            return Camera(int(width), int(height), *intrinsics)
+        except InputError as error:
+            raise DatasetError(f"{path / CALIBRATION_FILE}: {error}") from error
     name = path.resolve().name.lower()
     for key in (*CAMERAS, *_SHORT_NAMES):
         if key in name:
             return CAMERAS[_SHORT_NAMES.get(key, key)]
     names = ", ".join((*CAMERAS, *_SHORT_NAMES))
-    raise DatasetError(f"{path}: the camera cannot be told from the folder's name, expected one of {names} in it")
+    expected = f"one of {names} in it, or {CALIBRATION_FILE}"
+    raise DatasetError(f"{path}: the camera cannot be told from the folder's name, expected {expected}")
 
 
 def _images(path: Path, kind: str) -> list[tuple[int, Path]]:
