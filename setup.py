@@ -33,7 +33,9 @@ EXTRAS = {
     ],
     "viewer": ["viser==1.1.1"],
     # HDF5 data sets, preparation on a cluster, image similarity.
-    "data": ["h5py==3.16.0", "submitit==1.5.4", "scikit-image==0.26.0"],
+    "data": ["h5py==3.16.0", "submitit==1.5.4", "scikit-image==0.26.0", "Pillow==13.0.0"],
+    # Networks of others as teachers of depth; ZoeDepth also wants the torchvision that fits your torch.
+    "teachers": ["diffusers==0.42.1", "transformers==5.23.0", "accelerate==1.15.0"],
     "peers": ["open3d==0.20.0"],
     "test": [
         "pytest==9.2.0",

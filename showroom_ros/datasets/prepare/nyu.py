@@ -144,4 +144,5 @@ RECIPE = Recipe(
     prepare=prepare_nyu,
     settings=NyuSettings,
     combine=combine_nyu,
+    check=teacher_of,
 )

@@ -94,4 +94,5 @@ RECIPE = Recipe(
     find=find_places,
     prepare=prepare_places,
     settings=PlacesSettings,
+    check=teacher_of,
 )

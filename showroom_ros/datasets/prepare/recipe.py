@@ -32,6 +32,11 @@ def nothing_to_combine(items: list[Item], out: Path, settings: Any) -> dict[str,
     return {}
 
 
+def any_settings(settings: Any) -> None:
+    """``Recipe.check`` of a recipe that can work with all its settings."""
+    del settings
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one data set is prepared.
@@ -50,6 +55,7 @@ class Recipe:
             ``showroom_ros.settings.setting`` so that they have a text and a range) become options of the command.
         combine: files of the whole output, by name, from all finished items ("pairs.csv"); same inputs,
             same bytes.
+        check: called once before anything is made; raises ``ShowroomError`` for settings no item can be made with.
         version: raised whenever the same source and settings give other bytes than before, so that old
             results are made anew.
     """
@@ -60,4 +66,5 @@ class Recipe:
     prepare: Callable[[Item, Path, Any], list[str]]
     settings: type = NoSettings
     combine: Callable[[list[Item], Path, Any], Mapping[str, bytes]] = nothing_to_combine
+    check: Callable[[Any], object] = any_settings
     version: int = 1

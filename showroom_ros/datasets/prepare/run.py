@@ -90,7 +90,7 @@ def prepare(
     Raises:
         DatasetError: no such root or split, or nothing in it.
         OutputError: ``out`` cannot be written, or lies in what is prepared.
-        SettingsError: unknown executor, or fewer than one worker.
+        SettingsError: unknown executor, fewer than one worker, or settings the recipe cannot work with.
         MissingDependencyError: the executor needs submitit.
     """
     if executor not in EXECUTORS:
@@ -100,6 +100,7 @@ def prepare(
     root, out = _absolute(Path(root)), Path(out).absolute()
     items = _items(recipe, root, out, split)
     job = Job(recipe, root, out, recipe.settings() if settings is None else settings, sizes_only)
+    recipe.check(job.settings)
     _check_writable(out)
     forget_listings()
     outcomes: dict[str, Outcome] = {}

@@ -131,6 +131,9 @@ def test_places_needs_a_teacher(tmp_path: Path) -> None:
         prepared(prepare_places, item, tmp_path / "out", PlacesSettings())
     with pytest.raises(DatasetError, match="no measured depth, which is all that the teacher 'sensor' knows"):
         prepared(prepare_places, item, tmp_path / "sensor", PlacesSettings(teacher="sensor"))
+    with pytest.raises(SettingsError, match="none is named"):
+        prepare(places.RECIPE, tmp_path / "root", tmp_path / "unmade", executor="processes")
+    assert not (tmp_path / "unmade").exists()
 
 
 def test_items_of_nyu(tmp_path: Path) -> None:
