@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,27 @@ from showroom_ros import __version__
 
 
 def environment() -> dict[str, Any]:
-    """Version of this package and of what computes in it, processor, cores and memory."""
+    """Version and commit of this package, versions of what computes in it, processor, cores and memory."""
     return {
         "version": __version__,
+        "commit": commit(),
         "hardware": hardware(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": numba.__version__,
         "opencv": cv2.__version__,
     }
+
+
+def commit(root: Path = Path(__file__).parents[2]) -> str | None:
+    """The commit this package is a checkout of, with "-dirty" if files differ; None where it is no checkout."""
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def hardware() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from showroom_ros import __version__
 from showroom_ros.errors import OutputError
+from showroom_ros.evaluation.environment import commit
 from showroom_ros.evaluation.html_page import format_value
 from showroom_ros.evaluation.pictures import Picture
 from showroom_ros.evaluation.report import write_bytes, write_json, write_report
@@ -81,6 +83,15 @@ def test_json_is_plain_and_stable(written: Path, tmp_path: Path) -> None:
     assert report["keyframes_dropped"] == 0
     assert report["environment"]["version"] == __version__
     assert report["environment"]["hardware"]["cores"] >= 1
+
+
+def test_the_commit_is_named_where_there_is_one(tmp_path: Path) -> None:
+    assert commit(tmp_path) is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    assert head.startswith(commit(tmp_path) or "-")
     assert "NaN" not in text
     write_report(tmp_path / "again", dict(reversed(REPORT.items())), PICTURES)
     assert (tmp_path / "again" / "report.json").read_text() == text
