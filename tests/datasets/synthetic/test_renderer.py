@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from showroom_ros.datasets.synthetic import raster
 from showroom_ros.datasets.synthetic.renderer import Renderer
+from showroom_ros.datasets.synthetic.rendering import Rendering
 from showroom_ros.datasets.synthetic.room import Room, RoomSettings, make_room
 from showroom_ros.datasets.synthetic.sequence import SyntheticSequence
 from showroom_ros.datasets.synthetic.walkable import WalkableSpace
@@ -69,11 +70,12 @@ def test_batch_equals_its_views_however_it_is_portioned(
         np.testing.assert_allclose(view.T_world_camera, one.T_world_camera, atol=1e-12)
         same = view.triangle == one.triangle
         assert same.float().mean() > 0.999
-        for name in ("depth", "radiance", "normals", "normals_camera", "cosine", "instances", "layout"):
+        planes = ("normals", "normals_camera", "cosine", "instances", "layout", "layout_classes")
+        for name in ("depth", "radiance", *planes):
             found, expected = getattr(view, name), getattr(one, name)
             assert found.shape == expected.shape, name
             torch.testing.assert_close(found[same], expected[same], atol=1e-5, rtol=0)
-        for name in ("normals", "normals_camera", "cosine", "instances", "layout"):
+        for name in planes:
             torch.testing.assert_close(getattr(batch, name)[number], getattr(view, name), atol=1e-6, rtol=0)
 
 
@@ -169,6 +171,26 @@ def test_normals_face_the_camera_and_layout_names_the_parts(recording: Synthetic
     assert (view.cosine.numpy() >= 0).all()
     names = {recording.room.categories[i] for i in np.unique(view.instances.numpy())}
     assert len(names) >= 5
+
+
+def test_picture_classes_follow_the_camera(room: Room) -> None:
+    """The wall ahead is the front wall whichever it is; a quarter turn to the left makes it the right wall."""
+    x, y = WalkableSpace(room.plan, room.furniture, 0.3).spread(1)[0]
+    camera, renderer = Camera(80, 45, 18.0, 18.0, 39.5, 22.0), Renderer(room)
+    for dx, dy in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+        ahead = renderer.render(camera, look_at((x, y, 1.6), (x + dx, y + dy, 1.7)), shaded=False)
+        turned = renderer.render(camera, look_at((x, y, 1.6), (x - dy, y + dx, 1.7)), shaded=False)
+        front, right, left = (_walls(view, number) for view, number in ((ahead, 1), (turned, 3), (turned, 2)))
+        assert front & right
+        assert not front & left
+        assert torch.equal(ahead.layout_classes == 4, ahead.layout == 1)
+        assert torch.equal(ahead.layout_classes == 5, ahead.layout == 2)
+
+
+def _walls(view: Rendering, number: int) -> set[int]:
+    """Walls that have a picture class somewhere."""
+    found = view.instances[view.layout_classes == number].unique().tolist()
+    return {instance for instance in found if view.room.categories[instance] == "wall"}
 
 
 def test_smeared_image_is_the_mean_along_the_motion(recording: SyntheticSequence, room: Room) -> None:
