@@ -58,9 +58,11 @@ def claimed(out: Path, name: str, *, wait: bool = True) -> Iterator[Path | None]
 def remove_leftovers(out: Path) -> None:
     """Removes the unfinished work of runs that have ended; that of living ones stays."""
     folder = out / UNFINISHED
-    if not folder.is_dir():
-        return
-    for slug in sorted({item.name.removesuffix(_LOCK_SUFFIX) for item in folder.iterdir()}):
+    try:
+        slugs = sorted({item.name.removesuffix(_LOCK_SUFFIX) for item in folder.iterdir()})
+    except (FileNotFoundError, NotADirectoryError):
+        return  # another run removed it meanwhile
+    for slug in slugs:
         lock = _lock(folder / (slug + _LOCK_SUFFIX), wait=False)
         if lock is not None:
             _release(folder, slug, lock)
@@ -72,6 +74,10 @@ def _lock(path: Path, wait: bool) -> int | None:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            if path.parent.is_file():
+                raise OutputError(f"{path.parent}: cannot be written: it is a file, expected a folder") from error
+            continue  # a folder was there, and another run removed it before pathlib looked what it was
         except OSError as error:
             raise OutputError(f"{path.parent}: cannot be written: {error.strerror}") from error
         try:

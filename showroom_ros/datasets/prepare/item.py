@@ -76,6 +76,13 @@ def make_item(job: Job, item: Item, *, wait: bool = True) -> Outcome | None:
     Whatever goes wrong is told in the outcome; an earlier result that is damaged or was made with other settings
     and cannot be made anew is removed.
     """
+    try:
+        return _claimed_and_made(job, item, wait)
+    except OutputError as error:  # no workspace can be had: the disk is full or gone
+        return Outcome(item.key, FAILED, str(error))
+
+
+def _claimed_and_made(job: Job, item: Item, wait: bool) -> Outcome | None:
     with claimed(job.out, item.key, wait=wait) as workspace:
         if workspace is None:
             return None

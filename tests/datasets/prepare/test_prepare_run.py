@@ -402,3 +402,25 @@ def test_bad_input(root: Path, tmp_path: Path, change: dict, error: type[Excepti
     with pytest.raises(error, match=message.replace("(", r"\(")):
         prepare(recipe, tmp_path / options.pop("root"), tmp_path / options.pop("out"), **options)
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_claims_that_come_and_go_at_the_same_time(tmp_path: Path) -> None:
+    """The folder of unfinished work appears and vanishes all the time, under everybody's feet."""
+
+    def claim_often(number: int) -> None:
+        for _ in range(200):
+            with claimed(tmp_path, f"item {number}") as workspace:
+                assert workspace is not None
+            remove_leftovers(tmp_path)
+
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            try:
+                claim_often(number)
+            finally:
+                os._exit(sys.exc_info()[0] is not None)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ FINE = {
 
 
 def test_200_exact_views_fuse_to_the_exact_mesh(room: Room) -> None:
-    """Issue 3, acceptance 2: F >= 0.99 at 2 cm against the exact mesh on what the views saw.
+    """F >= 0.99 at 2 cm against the exact mesh on what the views saw.
 
     The mask's usual margin of 2 cm would ask for surface hidden less than 2 cm behind visible surface too
     (undersides of boards, what is behind a curtain); exact depth needs no such margin.
