@@ -39,9 +39,7 @@ class OcclusionMask:
             raise InputError(f"an occlusion mask is {self.occluded.shape}, expected a grid (X, Y, Z)")
         low, high = float(self.occluded.min()), float(self.occluded.max())
         if not (low >= 0 and high <= 1):
-            raise InputError(
-                f"an occlusion mask holds {low:g} to {high:g}, expected 0 (seen) to 1 (occluded)"
-            )
+            raise InputError(f"an occlusion mask holds {low:g} to {high:g}, expected 0 (seen) to 1 (occluded)")
         matrix = np.asarray(self.T_grid_world, np.float64)
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
             raise InputError(f"the occlusion mask's world-to-grid transform is {matrix.tolist()}, expected [4, 4]")
