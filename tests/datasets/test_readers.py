@@ -238,7 +238,7 @@ def test_open_sequence(seven_scenes: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_kinds_are_known_by_name() -> None:
     assert [dataset_named(dataset.name) for dataset in DATASETS] == list(DATASETS)
-    with pytest.raises(DatasetError, match="data set 'kitti' is unknown, expected one of bag, .*7scenes"):
+    with pytest.raises(DatasetError, match=r"data set 'kitti' is unknown, expected one of bag, .*7scenes"):
         dataset_named("kitti")
 
 

@@ -184,7 +184,7 @@ def test_assumed_camera_spans_its_field_of_view() -> None:
     assert np.degrees(np.arctan(right) - np.arctan(left)) == pytest.approx(60.0)
     assert (camera.fx, camera.cx, camera.cy) == (camera.fy, 320.0, 239.5)
     assert assumed_camera(100, 50, horizontal_fov_deg=90.0).fx == pytest.approx(50.0)
-    with pytest.raises(InputError, match="is 180.0 degrees, expected one in"):
+    with pytest.raises(InputError, match=r"is 180.0 degrees, expected one in"):
         assumed_camera(640, 480, 180.0)
     with pytest.raises(InputError, match="camera size is 0x480"):
         assumed_camera(0, 480)
