@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def settings_from(arguments: argparse.Namespace, base: Settings | None = None) -
 
 def progress_bar(description: str, unit: str = "frame") -> Progress:
     """A progress bar on standard error that a ``Progress`` callback moves."""
-    bar = tqdm(desc=description, unit=unit, leave=True)
+    seconds = 0.1 if sys.stderr.isatty() else 10.0  # a log file needs few lines
+    bar = tqdm(desc=description, unit=unit, leave=True, mininterval=seconds)
 
     def move(done: int, total: int) -> None:
         bar.total = total
