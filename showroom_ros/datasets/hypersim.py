@@ -53,7 +53,10 @@ class Hypersim:
         numbers: frame numbers (IIII) in the order of the sequence.
         skipped: frames left out, by reason.
         metres_per_unit: length of the scene's asset unit.
+        stamps_known: False; stamps are made up from the order of the images.
     """
+
+    stamps_known = False
 
     def __init__(self, path: str | Path, camera: str | None = None) -> None:
         """Reads the trajectory and lists the pictures.

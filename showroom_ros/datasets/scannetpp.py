@@ -58,7 +58,10 @@ class ScanNetPP:
     Attributes:
         name: id of the scene.
         skipped: images left out, by reason.
+        stamps_known: False; stamps are made up from the order of the images.
     """
+
+    stamps_known = False
 
     def __init__(self, path: str | Path, *, undistorted: bool | None = None, part: str | None = None) -> None:
         """Reads cameras and poses.

@@ -31,7 +31,10 @@ class SlambookDesk:
     Attributes:
         name: name of the folder.
         numbers: frame numbers in the order of the sequence.
+        stamps_known: False; stamps are made up from the order of the images.
     """
+
+    stamps_known = False
 
     def __init__(self, path: str | Path, camera: Camera = CAMERA) -> None:
         """Lists the frames.
