@@ -94,7 +94,7 @@ def wait_for_its_end(graph: NodeGraph) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_showroom_run_stops_its_nodes_when_told_to_end(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "showroom_ros.cli.main", "run", "--log-level", "warn"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     with MapClient() as client:
         deadline = time.monotonic() + 240
         while client.status is None and time.monotonic() < deadline and process.poll() is None:
@@ -107,8 +107,3 @@ def test_showroom_run_stops_its_nodes_when_told_to_end(number: signal.Signals) -
     assert "Traceback" not in errors
     assert len(nodes) == 2
     assert not any(node.is_running() for node in nodes)
-
-
-def heed_ctrl_c() -> None:
-    """A shell that starts tests in the background has them ignore SIGINT, and what they start inherits that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
