@@ -39,3 +39,7 @@ class TransformError(ShowroomError):
 
 class MissingDependencyError(ShowroomError):
     """An optional package is not installed; the message names the extra that brings it."""
+
+
+class WeightsError(ShowroomError):
+    """A checkpoint that cannot be used: broken, of another network or version, or not the one it should be."""

@@ -156,8 +156,27 @@ class OutputSettings:
 class ReconstructionSettings:
     """How geometry is obtained."""
 
-    method: str = setting("sensor_depth", "source of geometry", choices=("sensor_depth",))
-    device: str = setting("cpu", "where the volume lives", choices=("cpu", "cuda"))
+    method: str = setting(
+        "sensor_depth",
+        "source of geometry: depth of a sensor, depth predicted from images that moved, or signed distances predicted "
+        "from many images; where a sensor measured depth too, that is kept and the rest predicted",
+        choices=("sensor_depth", "plane_sweep", "ioar"),
+    )
+    device: str = setting("cpu", "where the volume and the networks live", choices=("cpu", "cuda"))
+    model_file: str = setting(
+        "", "weights of the method's network; empty = those shipped; 'none' = plane_sweep without a network"
+    )
+    image_width: int = setting(
+        320, "width in pixels at which images are matched; the height follows the camera", minimum=64, maximum=4096
+    )
+    source_views: int = setting(
+        7, "keyframes a plane sweep compares with, chosen by their poses", minimum=1, maximum=64
+    )
+    map_hints: bool = setting(True, "plane_sweep: depth rendered from the map so far guides the next")
+    min_confidence: float = setting(
+        0.2, "predicted depth less sure than this is not fused", minimum=0.0, maximum=1.0, live=True
+    )
+    up: str = setting("+z", "ioar: axis of the world that points up", choices=("+x", "-x", "+y", "-y", "+z", "-z"))
     queue_size: int = setting(64, "views waiting to be fused; oldest dropped", minimum=1, maximum=10000)
 
 

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from showroom_ros.errors import SettingsError
 from showroom_ros.scene.view import View
-from showroom_ros.settings import ReconstructionSettings
+from showroom_ros.scene.volume import Volume, Voxels
+from showroom_ros.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What an estimator says about the scene after a view.
+
+    Attributes:
+        view: the view with the depth, provenance and confidence known of it now; without depth where nothing can
+            be said (yet): it is published, and fused if it has depth.
+        voxels: predicted voxels that replace earlier predictions at their blocks and yield to what was measured;
+            None where the estimator gives depth.
+        note: why there is no depth or little confidence, for the log and diagnostics; "" where all is well.
+    """
+
+    view: View
+    voxels: Voxels | None = None
+    note: str = ""
 
 
 class Estimator(Protocol):
-    """Gives a view the depth that is fused."""
+    """Gives views geometry; may remember earlier views."""
 
-    def estimate(self, view: View) -> View:
-        """The view with depth.
+    def estimate(self, view: View, volume: Volume) -> Estimate:
+        """What is known after ``view``, a posed keyframe; views come in the order of their stamps.
+
+        Args:
+            view: with or without depth.
+            volume: the map so far, to look at, not to change.
 
         Raises:
-            InputError: nothing can be said about this view.
+            InputError: nothing can be said about this view; the estimator goes on with the next.
         """
         ...
 
+    def reset(self) -> None:
+        """Forgets all views."""
+        ...
 
-def make_estimator(settings: ReconstructionSettings) -> Estimator:
-    """The estimator ``settings.method`` names.
+
+def make_estimator(settings: Settings) -> Estimator:
+    """The estimator ``reconstruction.method`` names.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: there is none of that name, or the settings contradict each other.
+        WeightsError: its weights cannot be loaded.
+        MissingDependencyError: it needs a package that is not installed.
     """
-    if settings.method == "sensor_depth":
+    method = settings.reconstruction.method
+    if method == "sensor_depth":
         from showroom_ros.reconstruction.sensor_depth import SensorDepth
 
         return SensorDepth()
-    raise SettingsError(f"reconstruction.method is '{settings.method}', expected sensor_depth")
+    if method == "plane_sweep":
+        from showroom_ros.reconstruction.plane_sweep import make_plane_sweep
+
+        return make_plane_sweep(settings)
+    if method == "ioar":
+        from showroom_ros.reconstruction.volumetric import make_volumetric
+
+        return make_volumetric(settings)
+    raise SettingsError(f"reconstruction.method is '{method}', expected sensor_depth, plane_sweep or ioar")

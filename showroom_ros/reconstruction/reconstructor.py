@@ -29,7 +29,7 @@ class Reconstructor:
             MissingDependencyError: they ask for a package that is not installed.
         """
         self._settings = settings
-        self._estimator = make_estimator(settings.reconstruction)
+        self._estimator = make_estimator(settings)
         self._stamp_ns = 0
         self.volume: Volume = make_volume(settings.map, settings.reconstruction.device)
 
@@ -54,7 +54,7 @@ class Reconstructor:
             InputError: the view has no pose, or no depth and none can be estimated; the map is unchanged.
         """
         view.require_pose()
-        stats = self.volume.integrate(self._estimator.estimate(view))
+        stats = self.volume.integrate(self._estimator.estimate(view, self.volume).view)
         self._stamp_ns = view.stamp_ns
         counters = {name: float(value) for name, value in vars(stats).items()}
         return self.mesh_update(counters) if mesh else MapUpdate(view.stamp_ns, {}, (), self._with_size(counters))
@@ -67,6 +67,7 @@ class Reconstructor:
     def reset(self) -> None:
         """Forgets the map; the next mesh update reports all of it as removed."""
         self.volume.clear()
+        self._estimator.reset()
 
     def save_map(self, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
         """Saves the map with the settings and the code's version, atomically.

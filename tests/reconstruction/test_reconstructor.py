@@ -112,12 +112,12 @@ def test_settings_change_in_a_live_map_or_are_refused():
 
 
 def test_sensor_depth_passes_measured_depth_on():
-    estimator, view = make_estimator(ReconstructionSettings()), room_views(1)[0]
-    assert estimator.estimate(view) is view
+    estimator, view, volume = make_estimator(SETTINGS), room_views(1)[0], Reconstructor(SETTINGS).volume
+    assert estimator.estimate(view, volume).view is view
     with pytest.raises(InputError, match="no depth"):
-        estimator.estimate(dataclasses.replace(view, depth=None))
+        estimator.estimate(dataclasses.replace(view, depth=None), volume)
     with pytest.raises(SettingsError, match="expected sensor_depth"):
-        make_estimator(ReconstructionSettings(method="tea_leaves"))
+        make_estimator(dataclasses.replace(SETTINGS, reconstruction=ReconstructionSettings(method="tea_leaves")))
 
 
 def test_the_same_views_make_the_same_map():

@@ -81,6 +81,18 @@ class FusedVideoSettings(VideoSettings):
     )
 
 
+@dataclass(frozen=True)
+class SyntheticVideoSettings(VideoSettings):
+    """Settings of a made-up video."""
+
+    camera: str = setting(
+        "sensor",
+        "sensor: the demo's noisy cameras and gait; varied: exact images of a camera and a gait drawn from the seed, "
+        "for training (one room; of synthetic:SPLIT/NUMBER only)",
+        choices=("sensor", "varied"),
+    )
+
+
 def prepare_video(
     item: Item, out: Path, settings: VideoSettings, *, dataset: str | None = None, up: str = "unknown"
 ) -> list[str]:
@@ -100,9 +112,13 @@ def prepare_video(
         DatasetError: no frame has image, depth and pose.
         InputError: the frames reach farther than any room.
     """
-    sequence = open_item(item, dataset)
+    return write_video(open_item(item, dataset), item.key.rpartition("/")[2], out, settings, up)
+
+
+def write_video(sequence: Sequence, scene_name: str, out: Path, settings: VideoSettings, up: str) -> list[str]:
+    """Writes a recording into ``out``; arguments, result and errors as for ``prepare_video``."""
     info = {
-        "scene": item.key.rpartition("/")[2],
+        "scene": scene_name,
         "width": 0,
         "height": 0,
         "intrinsics": [],
@@ -258,6 +274,19 @@ def _thin(scene: Prepared, settings: VideoSettings) -> list[dict[str, Any]]:
     return [scene.info["frames"][index] for index in sorted(kept)]
 
 
+def _prepare_synthetic(item: Item, out: Path, settings: SyntheticVideoSettings) -> list[str]:
+    if settings.camera == "sensor":
+        return prepare_video(item, out, settings, up="z")
+    from showroom_ros.datasets.synthetic.splits import seed_of
+    from showroom_ros.datasets.synthetic.varied import varied_recording
+
+    split, slash, number = str(item.source).partition(":")[2].partition("/")
+    if not slash:
+        raise InputError(f"{item.source}: camera 'varied' needs a room of a split such as synthetic:train/3")
+    size = (settings.width, settings.height) if settings.width and settings.height else (640, 480)
+    return write_video(varied_recording(seed_of(split, int(number)), *size), item.key, out, settings, "z")
+
+
 def _recipe(name: str, title: str, up: str, settings: type = VideoSettings) -> Recipe:
     return Recipe(
         name=name,
@@ -270,10 +299,10 @@ def _recipe(name: str, title: str, up: str, settings: type = VideoSettings) -> R
 
 SYNTHETIC = Recipe(
     "synthetic",
-    "made-up rooms (ROOT is synthetic:SEED): images, poses, exact mesh, signed distances",
+    "made-up rooms (ROOT is synthetic:SEED or synthetic:train/0-99): images, poses, exact mesh, signed distances",
     synthetic_recordings,
-    partial(prepare_video, up="z"),
-    VideoSettings,
+    _prepare_synthetic,
+    SyntheticVideoSettings,
 )
 
 VIDEO_RECIPES: tuple[Recipe, ...] = (

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from showroom_ros.datasets.open import SCHEMES
 from showroom_ros.datasets.prepare.claim import claimed, remove_leftovers
 from showroom_ros.datasets.prepare.item import DONE, FAILED, SKIPPED, Job, Outcome, make_items
 from showroom_ros.datasets.prepare.manifest import forget_listings
@@ -126,7 +127,7 @@ def _absolute(root: Path) -> Path:
     """The root as an absolute path; ``scheme:rest`` stays as it is."""
     if root.exists():
         return root.absolute()
-    if ":" in str(root) and "/" not in str(root):
+    if str(root).partition(":")[0] in SCHEMES:
         return root
     raise DatasetError(f"{root}: no such file or folder, expected the root of a data set")
 

@@ -49,19 +49,24 @@ def recordings_of_any_kind(root: Path, split: str | None) -> list[Item]:
 
 
 def synthetic_recordings(root: Path, split: str | None) -> list[Item]:
-    """The made-up recordings of ``synthetic:SEED`` or ``synthetic:FIRST-LAST``.
+    """The made-up recordings of ``synthetic:SEED``, ``synthetic:FIRST-LAST`` or ``synthetic:train/FIRST-LAST``.
 
     Raises:
         DatasetError: ``root`` is something else, or a split is asked for.
     """
+    from showroom_ros.datasets.synthetic.splits import SPLITS
+
     scheme, _, seeds = str(root).partition(":")
-    first, _, last = seeds.partition("-")
+    part, slash, numbers = seeds.rpartition("/")
+    first, _, last = numbers.partition("-")
     last = last or first
-    if scheme not in SCHEMES or not (first.isdecimal() and last.isdecimal()) or int(last) < int(first):
-        raise DatasetError(f"{root}: expected made-up rooms such as synthetic:7 or synthetic:0-23")
+    known = scheme in SCHEMES and part in ("", *SPLITS)
+    if not known or not (first.isdecimal() and last.isdecimal()) or int(last) < int(first):
+        raise DatasetError(f"{root}: expected made-up rooms such as synthetic:7, synthetic:0-23, synthetic:train/0-99")
     if split is not None:
         raise DatasetError(f"{root}: split '{split}' asked for, expected none: the seeds say which rooms")
-    return [Item(f"{scheme}-{seed}", Path(f"{scheme}:{seed}")) for seed in range(int(first), int(last) + 1)]
+    rooms = [f"{part}{slash}{number}" for number in range(int(first), int(last) + 1)]
+    return [Item(f"{scheme}-{room.replace('/', '-')}", Path(f"{scheme}:{room}")) for room in rooms]
 
 
 def open_item(item: Item, dataset: str | None = None) -> Sequence:
