@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from showroom_ros.errors import SettingsError
 from showroom_ros.networks.mnasnet import MnasNetTrunk
@@ -113,5 +113,5 @@ def _head(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 def _upsampled(coarse: Tensor, like: Tensor) -> Tensor:
     """Twice the size, bilinear, cut to the size of ``like`` (whose sides may be odd)."""
-    doubled = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    doubled = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
     return doubled[:, :, : like.shape[2], : like.shape[3]]

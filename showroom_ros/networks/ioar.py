@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from showroom_ros.errors import InputError
 from showroom_ros.networks.image_pyramid import ImagePyramid
@@ -252,7 +252,7 @@ class IoarNet(nn.Module):
             keep = surface_mask(state.class_logits)
         parents = keep.nonzero()[:, 0]
         corners = torch.cartesian_prod(*[torch.arange(2, device=keep.device)] * 3)
-        corners = F.pad(corners, (1, 0))
+        corners = functional.pad(corners, (1, 0))
         doubled = state.coordinates[parents] * torch.tensor([1, 2, 2, 2], device=keep.device)
         children = (doubled[:, None] + corners).reshape(-1, 4)
         rows = parents.repeat_interleave(len(corners))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from showroom_ros.errors import InputError
 
@@ -128,7 +128,7 @@ def back_projected(points_m: Tensor, maps: Tensor, projection: Tensor) -> Sample
     grid = 2 * pixels / pixels.new_tensor([width - 1, height - 1]) - 1
     valid = (depth_m > 0) & (grid.abs() <= 1).all(-1)
     grid = torch.where(valid[..., None], grid, torch.full_like(grid, _FAR_OUT))
-    sampled = F.grid_sample(
+    sampled = functional.grid_sample(
         maps,
         grid.transpose(0, 1)[:, :, None].to(maps.dtype),
         mode="bilinear",
@@ -168,7 +168,7 @@ def ray_directions(height: int, width: int, projection: Tensor, centre_m: Tensor
         pixels = torch.stack([u, v, torch.ones_like(u)]).reshape(3, -1).to(projection.dtype)
         # P (c + d) = M d, so what M maps to a pixel is the direction itself, whatever the camera's position
         rays = torch.linalg.inv(projection[:, :, :3]) @ pixels
-        return F.normalize(rays, dim=1).reshape(-1, 3, height, width)
+        return functional.normalize(rays, dim=1).reshape(-1, 3, height, width)
 
 
 def direction_encoding(directions: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ class ViewTransformerLayer(nn.Module):
         voxels, views, channels = features.shape
         split = self.queries_keys_values(features).reshape(voxels, views, 3, self.heads, channels // self.heads)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask[:, None])
+        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask[:, None])
         return self.output(attended.transpose(1, 2).reshape(voxels, views, channels))
 
 
@@ -257,7 +257,7 @@ def pooling_weights(logits: Tensor, valid: Tensor, use_projective_occupancy: boo
     if not use_projective_occupancy:
         return valid.to(logits.dtype) / valid.sum(1, keepdim=True).clamp(min=1)
     masked = torch.where(valid, logits.float(), torch.full_like(logits, _UNSEEN_LOGIT, dtype=torch.float32))
-    return F.pad(masked, (0, 1)).softmax(1)[:, :-1].to(logits.dtype)
+    return functional.pad(masked, (0, 1)).softmax(1)[:, :-1].to(logits.dtype)
 
 
 def _deviation(samples: Samples) -> Tensor:
