@@ -39,8 +39,6 @@ class ImagePyramid(nn.Module):
         self.head_medium = _head(width, channels[1], 3)
         self.head_fine = _head(width, channels[2], 3)
         self.trunk_frozen = False
-        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGE_STD).reshape(3, 1, 1), persistent=False)
 
     def freeze_trunk(self, frozen: bool) -> None:
         """Whether the backbone stays as it is, its running statistics included, until called again."""
@@ -55,7 +53,7 @@ class ImagePyramid(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images float [n, 3, H, W], RGB 0 to 255, to maps [n, C, ceil(H / s), ceil(W / s)], s = 16, 8, 4."""
-        fine, medium, coarse = self._trunk((images - self.mean) / self.std)
+        fine, medium, coarse = self._trunk(_normalised(images))
         top = self.lateral_coarse(coarse)
         middle = _upsampled(top, medium) + self.lateral_medium(medium)
         bottom = _upsampled(middle, fine) + self.lateral_fine(fine)
@@ -71,6 +69,11 @@ class ImagePyramid(nn.Module):
         # a gradient of zero: nothing moves, and processes that train together find a gradient everywhere
         nothing = sum((parameter.sum() * 0 for parameter in self.backbone.parameters()), torch.zeros(()))
         return tuple(level + nothing for level in maps)
+
+
+def _normalised(images: Tensor) -> Tensor:
+    mean, std = (images.new_tensor(values).reshape(3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
+    return (images - mean) / std
 
 
 class LightTrunk(nn.Module):

@@ -216,7 +216,8 @@ class IoarNet(nn.Module):
         sites = Sites(coordinates)
         tsdf_input, class_input = fused, fused
         if parent is not None:
-            assert parent.class_features is not None and parent.class_logits is not None
+            assert parent.class_features is not None
+            assert parent.class_logits is not None
             tsdf_input = torch.cat([parent.tsdf_features, fused, parent.tsdf_logit[:, None]], 1)
             class_input = torch.cat([parent.class_features, fused, parent.class_logits], 1)
         tsdf_features = self.tsdf_nets[level](tsdf_input, sites)
@@ -304,9 +305,8 @@ class IoarNet(nn.Module):
                 assert state.class_logits is not None
                 keep = _never_empty(surface_mask(state.class_logits), state)
                 if keep_true_surface:
-                    keep = keep | (
-                        at_voxels(batch[("classes_coarse", "classes_medium")[level]], coordinates) == SURFACE
-                    )
+                    truth = batch[("classes_coarse", "classes_medium")[level]]
+                    keep = keep | (at_voxels(truth, coordinates) == SURFACE)
                 coordinates, parent = self.subdivide(state, limits[level], generator, keep)
         return outputs
 

@@ -78,7 +78,7 @@ class Sites:
         return self._rows[found[hits]], self._rows[hits]
 
 
-KERNEL_3 = tuple(product((-1, 0, 1), repeat=3))
+KERNEL_3 = tuple((x, y, z) for x, y, z in product((-1, 0, 1), repeat=3))
 """Offsets (x, y, z) of a 3x3x3 kernel, in the order of its weights: that of a dense [3, 3, 3] array."""
 
 
@@ -152,7 +152,8 @@ class VoxelBatchNorm(nn.BatchNorm1d):
         """Float [V, C] to the same."""
         if len(features) >= 2:
             return super().forward(features)
-        assert self.running_mean is not None and self.running_var is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return (features - self.running_mean) * scale + self.bias
 

@@ -37,7 +37,7 @@ class ViewFeatures(NamedTuple):
     projections: tuple[Tensor, ...]
 
     @property
-    def count(self) -> int:
+    def views(self) -> int:
         """Number of images."""
         return len(self.maps[0])
 
@@ -157,7 +157,8 @@ def ray_directions(height: int, width: int, projection: Tensor, centre_m: Tensor
     """Unit viewing directions in the world, float [n, 3, height, width], of all pixels of maps.
 
     Args:
-        height, width: of the maps.
+        height: of the maps.
+        width: of the maps.
         projection: float [n, 3, 4].
         centre_m: float [n, 3], positions of the cameras; the projection maps them to 0.
     """
