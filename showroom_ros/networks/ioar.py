@@ -51,17 +51,19 @@ class IoarSettings:
         backbone: ``mnasnet`` (MnasNet 1.0) or ``light`` (a few convolutions).
         pyramid_channels: width inside the feature pyramid.
         feature_channels: of the feature maps.
-        attention_layers, attention_heads: of the transformer over views.
+        attention_layers: of the transformer over views; 0: views are weighed each by itself.
+        attention_heads: of its layers.
         spread: whether the fusion is also told how much the views differ (their variance); not in the original.
         unet_widths: base widths of the U-Nets.
         fine_classes: whether the fine level has a network of classes; nothing uses or trains it.
-        max_medium_voxels, max_fine_voxels: while training, at most so many active voxels per example, by chance.
+        max_medium_voxels: while training, at most so many active voxels per example, by chance.
+        max_fine_voxels: the same of the fine level.
     """
 
     backbone: str = "mnasnet"
     pyramid_channels: int = 80
     feature_channels: tuple[int, int, int] = (80, 40, 24)
-    attention_layers: int = 2
+    attention_layers: tuple[int, int, int] = (2, 2, 2)
     attention_heads: int = 2
     spread: bool = False
     unet_widths: tuple[int, int, int] = (32, 16, 8)
@@ -76,7 +78,7 @@ PRESETS = {
         backbone="light",
         pyramid_channels=32,
         feature_channels=(32, 24, 16),
-        attention_layers=1,
+        attention_layers=(1, 1, 0),
         attention_heads=2,
         spread=True,
         unet_widths=(8, 8, 6),
@@ -134,8 +136,8 @@ class IoarNet(nn.Module):
         self.pyramid = ImagePyramid(settings.backbone, settings.pyramid_channels, channels)
         self.directions = nn.ModuleList(ViewDirections(count) for count in channels)
         self.fusion = nn.ModuleList(
-            ViewFusion(count, settings.attention_layers, settings.attention_heads, settings.spread)
-            for count in channels
+            ViewFusion(count, layers, settings.attention_heads, settings.spread)
+            for count, layers in zip(channels, settings.attention_layers, strict=True)
         )
         parents = (0, 3 * widths[0], 3 * widths[1])
         self.tsdf_nets = nn.ModuleList(

@@ -1,8 +1,8 @@
 """Sparse 3D convolution in plain torch: only active voxels have features, and only they are computed.
 
 Every voxel's coordinates become one int64 key; keys are sorted once, and neighbours are found by binary search, one
-search per offset of the kernel. A convolution then is, per offset, a matrix product of gathered rows added to the rows
-they reach (Graham et al., Submanifold Sparse Convolutional Networks, 2018). Any device, any dtype, autograd for free.
+search per offset of the kernel. A convolution then is a matrix product of gathered rows (Graham et
+al., Submanifold Sparse Convolutional Networks, 2018). Any device, any dtype.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from showroom_ros.errors import InputError
 
@@ -20,6 +23,9 @@ _FIELD_BITS = 17
 _BATCH_BITS = 12
 FARTHEST = 2 ** (_FIELD_BITS - 1) - 2
 """Largest |coordinate| of a voxel; two less than fits, so that neighbours never overflow into another axis."""
+
+CHUNK = 2**14
+"""Voxels whose neighbours are gathered at a time: bounds memory."""
 
 Pairs = tuple[Tensor, Tensor]
 """Rows of the input and the rows of the output they reach, int64 [P] each."""
@@ -50,12 +56,15 @@ class Sites:
         return len(self.coordinates)
 
     @cached_property
-    def neighbours(self) -> list[Pairs]:
-        """For the 13 offsets of a 3x3x3 kernel before its middle: rows at ``voxel + offset``, rows of ``voxel``.
-
-        The 13 after it are the same pairs swapped, in reverse order; the middle is every row with itself.
-        """
-        return [self._at(offset) for offset in KERNEL_3[:13]]
+    def neighbours(self) -> Tensor:
+        """Rows at ``voxel + offset`` for the offsets of a 3x3x3 kernel, int64 [V, 27]; V where none is active."""
+        table = torch.full((len(self), 27), len(self), device=self.coordinates.device)
+        table[:, 13] = torch.arange(len(self), device=table.device)
+        for index, offset in enumerate(KERNEL_3[:13]):  # the other 13 are the same pairs, swapped
+            there, here = self._at(offset)
+            table[here, index] = there
+            table[there, 26 - index] = here
+        return table
 
     @cached_property
     def coarser(self) -> tuple[Sites, list[Pairs]]:
@@ -96,11 +105,48 @@ class SubmanifoldConv3d(nn.Module):
 
     def forward(self, features: Tensor, sites: Sites) -> Tensor:
         """Float [V, Cin] of ``sites`` to [V, Cout]."""
-        result = features @ self.weight[13]
-        for index, (there, here) in enumerate(sites.neighbours):
-            result = _added(result, here, features, there, self.weight[index])
-            result = _added(result, there, features, here, self.weight[26 - index])
+        dtype = _product_dtype(features)
+        result: Tensor = _Submanifold.apply(features.to(dtype), self.weight.to(dtype), sites.neighbours)
         return result
+
+
+class _Submanifold(torch.autograd.Function):
+    """Rows of neighbours side by side, times the kernel; the gradient is the same with the kernel turned around."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, neighbours: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(features, weight, neighbours)
+        return _gathered_product(features, neighbours, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+        features, weight, neighbours = ctx.saved_tensors
+        to_features = to_weight = None
+        if ctx.needs_input_grad[0]:
+            to_features = _gathered_product(gradient, neighbours, weight.flip(0).transpose(1, 2))
+        if ctx.needs_input_grad[1]:
+            padded = functional.pad(features, (0, 0, 0, 1))
+            to_weight = torch.zeros_like(weight)
+            for rows, of_rows in zip(neighbours.split(CHUNK), gradient.split(CHUNK), strict=True):
+                to_weight += (of_rows.T @ _side_by_side(padded, rows)).T.reshape(weight.shape)
+        return to_features, to_weight, None
+
+
+def _gathered_product(features: Tensor, neighbours: Tensor, weight: Tensor) -> Tensor:
+    """Sum over the kernel of the neighbours' features [V, Cin] times its weight [27, Cin, Cout], [V, Cout]."""
+    padded, kernel = functional.pad(features, (0, 0, 0, 1)), weight.reshape(-1, weight.shape[2]).T.contiguous()
+    return torch.cat([functional.linear(_side_by_side(padded, rows), kernel) for rows in neighbours.split(CHUNK)])
+
+
+def _side_by_side(padded: Tensor, rows: Tensor) -> Tensor:
+    return functional.embedding(rows, padded).flatten(1)
+
+
+def _product_dtype(features: Tensor) -> torch.dtype:
+    """What matrix products are computed in: half precision where autocast says so."""
+    kind = features.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
 
 
 class DownConv3d(nn.Module):

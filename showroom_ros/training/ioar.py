@@ -128,9 +128,9 @@ def losses(outputs: Sequence[LevelOutput], batch: Batch) -> dict[str, Tensor]:
         target = at_voxels(batch[name], output.coordinates)
         parts[name] = functional.cross_entropy(output.class_logits.float(), target)
         split, surface = output.class_logits.detach().argmax(1) == SURFACE, target == SURFACE
-        level = name.removeprefix("classes_")
-        measures[f"recall_{level}"] = (split & surface).sum() / surface.sum().clamp(min=1)
-        measures[f"precision_{level}"] = (split & surface).sum() / split.sum().clamp(min=1)
+        size = name.removeprefix("classes_")
+        measures[f"recall_{size}"] = (split & surface).sum() / surface.sum().clamp(min=1)
+        measures[f"precision_{size}"] = (split & surface).sum() / split.sum().clamp(min=1)
     for level, part in enumerate(("occupancy_coarse", "occupancy_medium", "occupancy_fine")):
         parts[part] = projective_occupancy_loss(outputs[level], batch, VOXEL_SIZES_M[level])
     return {"loss": torch.stack(list(parts.values())).sum(), **parts, **measures}

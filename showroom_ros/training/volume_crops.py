@@ -145,10 +145,11 @@ class VolumeCrops:
         origin = anchor - grid.voxel_size_m * _offset(settings, rng)
         augment = settings.augment and not self.validation
         turn, mirrored = _turn(anchor, rng) if augment else (np.eye(4), False)
-        points = origin + grid.voxel_size_m * np.stack(np.indices(settings.crop), -1).astype(np.float64)
-        in_scene = (_moved(np.linalg.inv(turn), points) - grid.origin) / grid.voxel_size_m
+        back = inverse(turn)
+        points = origin + grid.voxel_size_m * np.indices(settings.crop).transpose(1, 2, 3, 0)
+        in_scene = (_moved(back, points) - grid.origin) / grid.voxel_size_m
         tsdf = sampled_tsdf(layer, in_scene)
-        chosen = self._views(number, _moved(np.linalg.inv(turn), _sparse_points(points)), rng)
+        chosen = self._views(number, _moved(back, _sparse_points(points)), rng)
         frames = [scene.frame(view) for view in chosen]
         images, depth, K, poses = zip(*(_view_arrays(frame, turn, mirrored, settings) for frame in frames), strict=True)
         stacked = torch.stack(images)
