@@ -97,7 +97,11 @@ class BlockStore:
 
     def missing(self, blocks: NDArray[np.int32]) -> NDArray[np.int32]:
         """Those of ``blocks`` int32 [N, 3] that are not allocated, duplicates included."""
-        return blocks[~_contains(self._table_keys, self._table_values, self.children, blocks)]
+        return blocks[~self.contains(blocks)]
+
+    def contains(self, blocks: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of ``blocks`` int32 [N, 3] are allocated."""
+        return _contains(self._table_keys, self._table_values, self.children, blocks)
 
     def insert(self, blocks: NDArray[np.int32]) -> NDArray[np.int32]:
         """Slots int32 [N] of ``blocks`` int32 [N, 3], allocated (empty) where they did not exist.

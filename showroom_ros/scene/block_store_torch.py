@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from showroom_ros.scene.block_store import BLOCK_VOXELS
-from showroom_ros.scene.volume import Voxels
+from showroom_ros.scene.voxels import Voxels
 
 _SLOT_BYTES = BLOCK_VOXELS * (2 + 2 + 1 + 4)
 _KEY_BYTES = 2 * (8 + 8)  # sorted keys and their slots, old and new while merging

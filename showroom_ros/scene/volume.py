@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from showroom_ros.scene.block_store import BLOCK_EDGE, MESH_BLOCK_EDGE, WORLD_LI
 from showroom_ros.scene.extraction import extract_blocks, extract_whole
 from showroom_ros.scene.integration import min_weight_units, update_blocks
 from showroom_ros.scene.mesh import BlockIndex, Mesh
+from showroom_ros.scene.predicted import check_predicted, is_filled, merge_predicted
 from showroom_ros.scene.view import View
 from showroom_ros.scene.view_pixels import Projection, blocks_near_surface, prepare_pixels, visible_blocks
+from showroom_ros.scene.voxels import Voxels
 from showroom_ros.settings import MapSettings
 
 _FIXED_SETTINGS = ("voxel_size_m", "truncation_m", "min_weight", "max_bytes")
@@ -37,22 +39,6 @@ class IntegrationStats:
     voxels_updated: int
     blocks_evicted: int
     blocks_refused: int
-
-
-class Voxels(NamedTuple):
-    """Voxel blocks as plain arrays, encoded as ``block_store.BlockStore`` says.
-
-    Attributes:
-        position: int32 [N, 3], in blocks.
-        tsdf: int16 [N, 512].
-        weight: uint16 [N, 512].
-        color: uint32 [N, 512].
-    """
-
-    position: NDArray[np.int32]
-    tsdf: NDArray[np.int16]
-    weight: NDArray[np.uint16]
-    color: NDArray[np.uint32]
 
 
 class PublishedBlocks:
@@ -127,6 +113,14 @@ class Volume(Protocol):
 
     def insert(self, voxels: Voxels) -> None:
         """Puts blocks in, over those at the same place."""
+        ...
+
+    def contains(self, position: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of the blocks int32 [N, 3] are alive, bool [N]."""
+        ...
+
+    def put_predicted(self, voxels: Voxels, eye: NDArray[np.float64]) -> IntegrationStats:
+        """Replaces all that was not measured in these blocks by a prediction."""
         ...
 
     def clear(self) -> None:
@@ -332,6 +326,33 @@ class TsdfVolume:
         self._store.weight[slots] = voxels.weight
         self._store.color[slots] = voxels.color
         self._store.mark_dirty(slots)
+
+    def contains(self, position: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of the blocks int32 [N, 3] are alive, bool [N]."""
+        return self._store.contains(np.ascontiguousarray(position, np.int32))
+
+    def put_predicted(self, voxels: Voxels, eye: NDArray[np.float64]) -> IntegrationStats:
+        """Replaces all that was not measured in these blocks by a prediction; blocks left empty go.
+
+        Args:
+            voxels: PREDICTED voxels, each block once; where they have no weight nothing is predicted.
+            eye: float64 [3], where the camera is: past the byte cap or the radius the blocks farthest from it go.
+
+        Raises:
+            InputError: not voxels as above; the map is unchanged.
+        """
+        check_predicted(voxels)
+        store = self._store
+        new = voxels.position[is_filled(voxels) & ~store.contains(voxels.position)]
+        allocated, evicted, refused = self._allocate(new, eye)
+        voxels = voxels.rows(store.contains(voxels.position))
+        slots = store.insert(voxels.position)
+        old = Voxels(voxels.position, store.tsdf[slots], store.weight[slots], store.color[slots])
+        merged, change, updated = merge_predicted(old, voxels, self._settings)
+        store.tsdf[slots], store.weight[slots], store.color[slots] = merged[1:]
+        store.note_change(slots, change)
+        store.remove(slots[~is_filled(merged)])
+        return IntegrationStats(allocated, int((updated > 0).sum()), int(updated.sum()), evicted, refused)
 
     def clear(self) -> None:
         """Forgets everything; the next ``update_mesh`` reports all mesh blocks as removed."""

@@ -53,6 +53,16 @@ class ReferenceVolume:
                 point = (np.array(block) * BLOCK_EDGE + (i, j, k)) * self.settings.voxel_size_m
                 self._observe(voxel, transform_points(T_camera_world, point), depth, view)
 
+    def put_predicted(self, predicted: dict[BlockIndex, list[Voxel]]) -> None:
+        """Replaces all that was not measured in these blocks by a prediction; blocks left empty go."""
+        for block, voxels in predicted.items():
+            held = self.blocks.setdefault(block, [Voxel() for _ in range(BLOCK_EDGE**3)])
+            for n, voxel in enumerate(voxels):
+                if held[n].weight == 0 or held[n].provenance != Provenance.MEASURED:
+                    held[n] = voxel
+            if all(voxel.weight == 0 for voxel in held):
+                del self.blocks[block]
+
     def _valid_depth(self, view: View) -> NDArray[np.float64]:
         depth = view.require_depth().astype(np.float64)
         valid = (depth >= self.settings.min_depth_m) & (depth <= self.settings.max_depth_m) & (depth > 0)

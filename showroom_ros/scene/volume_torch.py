@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from showroom_ros.errors import InputError
@@ -25,10 +26,12 @@ from showroom_ros.scene.block_store_torch import TorchBlockStore, keys_of, posit
 from showroom_ros.scene.extraction import extract_blocks, extract_whole
 from showroom_ros.scene.integration import COLOR_TOLERANCE, min_weight_units
 from showroom_ros.scene.mesh import BlockIndex, Mesh
+from showroom_ros.scene.predicted import check_predicted, is_filled, merge_predicted
 from showroom_ros.scene.view import View
 from showroom_ros.scene.view_pixels import Projection
 from showroom_ros.scene.view_pixels_torch import TorchPixels, blocks_near_surface, prepare_pixels, visible_blocks
-from showroom_ros.scene.volume import IntegrationStats, PublishedBlocks, Volume, Voxels, check_reach, checked_settings
+from showroom_ros.scene.volume import IntegrationStats, PublishedBlocks, Volume, check_reach, checked_settings
+from showroom_ros.scene.voxels import Voxels
 from showroom_ros.settings import MapSettings
 
 _BATCH = 2048
@@ -254,6 +257,31 @@ class TorchTsdfVolume:
         self._store.insert(new)
         self._store.put(keys_of(positions), voxels)
         self._mark_dirty(keys_of(positions))
+
+    def contains(self, position: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of the blocks int32 [N, 3] are alive, bool [N]."""
+        return self._store.find(self._keys_of(position))[1].cpu().numpy()
+
+    def put_predicted(self, voxels: Voxels, eye: NDArray[np.float64]) -> IntegrationStats:
+        """Replaces all that was not measured in these blocks by a prediction; see ``volume.TsdfVolume``."""
+        check_predicted(voxels)
+        store = self._store
+        new = store.missing(torch.as_tensor(voxels.position[is_filled(voxels)], device=self._device).long())
+        allocated, evicted, refused = self._allocate(new, torch.as_tensor(eye, device=self._device))
+        voxels = voxels.rows(self.contains(voxels.position))
+        keys = torch.sort(self._keys_of(voxels.position))[0]
+        old = store.voxels(store.find(keys)[0])
+        merged, change, updated = merge_predicted(old, voxels.rows(np.lexsort(voxels.position.T)), self._settings)
+        keys = self._keys_of(merged.position)
+        store.put(keys, merged)
+        self._spread_change(positions_of(keys), torch.as_tensor(change, device=self._device))
+        drop = torch.zeros(self.block_count, dtype=torch.bool, device=self._device)
+        drop[store.find(keys[torch.as_tensor(~is_filled(merged), device=self._device)])[0]] = True
+        self._remove(drop)
+        return IntegrationStats(allocated, int((updated > 0).sum()), int(updated.sum()), evicted, refused)
+
+    def _keys_of(self, position: NDArray[np.int32]) -> Tensor:
+        return keys_of(torch.as_tensor(position, device=self._device).long())
 
     def clear(self) -> None:
         """Forgets everything; the next ``update_mesh`` reports all mesh blocks as removed."""
