@@ -111,12 +111,12 @@ class SubmanifoldConv3d(nn.Module):
 
 
 class _Submanifold(torch.autograd.Function):
-    """Rows of neighbours side by side, times the kernel; the gradient is the same with the kernel turned around."""
+    """The sum over the kernel of neighbours' features times its weights; the gradient is another such sum."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, neighbours: Tensor) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(features, weight, neighbours)
-        return _gathered_product(features, neighbours, weight)
+        return _convolved(features, neighbours, weight)
 
     @staticmethod
     @once_differentiable
@@ -124,19 +124,41 @@ class _Submanifold(torch.autograd.Function):
         features, weight, neighbours = ctx.saved_tensors
         to_features = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_features = _gathered_product(gradient, neighbours, weight.flip(0).transpose(1, 2))
+            to_features = _convolved(gradient, neighbours, weight.flip(0).transpose(1, 2))
         if ctx.needs_input_grad[1]:
-            padded = functional.pad(features, (0, 0, 0, 1))
-            to_weight = torch.zeros_like(weight)
-            for rows, of_rows in zip(neighbours.split(CHUNK), gradient.split(CHUNK), strict=True):
-                to_weight += (of_rows.T @ _side_by_side(padded, rows)).T.reshape(weight.shape)
+            to_weight = _weight_gradient(features, gradient, neighbours)
         return to_features, to_weight, None
 
 
-def _gathered_product(features: Tensor, neighbours: Tensor, weight: Tensor) -> Tensor:
-    """Sum over the kernel of the neighbours' features [V, Cin] times its weight [27, Cin, Cout], [V, Cout]."""
-    padded, kernel = functional.pad(features, (0, 0, 0, 1)), weight.reshape(-1, weight.shape[2]).T.contiguous()
-    return torch.cat([functional.linear(_side_by_side(padded, rows), kernel) for rows in neighbours.split(CHUNK)])
+def _convolved(features: Tensor, neighbours: Tensor, weight: Tensor) -> Tensor:
+    """Features [V, Cin] to [V, Cout], with ``weight`` [27, Cin, Cout]; gathers whichever has fewer channels."""
+    positions, inputs, outputs = weight.shape
+    padded = functional.pad(features, (0, 0, 0, 1))
+    if inputs <= outputs:
+        kernel = weight.reshape(-1, outputs).T.contiguous()
+        return torch.cat([functional.linear(_side_by_side(padded, rows), kernel) for rows in neighbours.split(CHUNK)])
+    result = features.new_zeros((len(features), outputs))
+    group = min(max(positions * 4 * CHUNK // len(padded), 1), positions)
+    for first in range(0, positions, group):
+        part = weight[first : first + group]
+        products = (padded @ part.transpose(0, 1).reshape(inputs, -1)).view(-1, outputs)
+        for start in range(0, len(features), CHUNK):
+            rows = neighbours[start : start + CHUNK, first : first + group]
+            rows = rows * len(part) + torch.arange(len(part), device=rows.device)
+            result[start : start + CHUNK] += functional.embedding(rows, products).sum(1)
+    return result
+
+
+def _weight_gradient(features: Tensor, gradient: Tensor, neighbours: Tensor) -> Tensor:
+    """[27, Cin, Cout] of features [V, Cin] and the gradient [V, Cout] of what was made of them."""
+    inputs, outputs = features.shape[1], gradient.shape[1]
+    fewer, more = (features, gradient) if inputs <= outputs else (gradient, features)
+    padded = functional.pad(fewer, (0, 0, 0, 1))
+    total = more.new_zeros((more.shape[1], 27 * fewer.shape[1]))
+    for rows, of_rows in zip(neighbours.split(CHUNK), more.split(CHUNK), strict=True):
+        total += of_rows.T @ _side_by_side(padded, rows)
+    each = total.view(more.shape[1], 27, fewer.shape[1])
+    return each.permute(1, 2, 0) if inputs <= outputs else each.permute(1, 0, 2).flip(0)
 
 
 def _side_by_side(padded: Tensor, rows: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from showroom_ros.errors import DatasetError, SettingsError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import inverse
 from showroom_ros.scene.view import SensorFrame
+from showroom_ros.training.appearance import as_by_another_camera
 from showroom_ros.training.photometric import augmented
 from showroom_ros.training.task import Batch
 
@@ -30,6 +31,13 @@ MOVED_M, TURNED_DEG = 0.1, 15.0
 """A frame that neither moved nor turned more than this since the last kept one says nothing new."""
 CROPS_PER_SCENE = 4096
 VALIDATION_CROPS_PER_SCENE = 8
+
+
+def _another_camera(images: Tensor, rng: np.random.Generator) -> Tensor:
+    return 255 * as_by_another_camera(images / 255, rng)
+
+
+COLORS = {"jitter": augmented, "camera": _another_camera}
 
 
 class VoxelGrid(Protocol):
@@ -76,6 +84,8 @@ class CropSettings:
         image_height: in pixels; 0: as recorded.
         augment: turns and mirrors boxes and changes colours, in training only.
         anchor_margin: the surface voxel a box is laid around is at least this share of the box away from its faces.
+        colors: how colours change in training: ``jitter`` (two of five changes, the same for all views) or ``camera``
+            (as another camera in other light, with its noise: for made-up rooms whose network is to see real ones).
         weigh_views: draws images in proportion to how much of the box they see; else all that see any alike.
     """
 
@@ -86,6 +96,7 @@ class CropSettings:
     augment: bool = True
     anchor_margin: float = 0.0
     weigh_views: bool = False
+    colors: str = "jitter"
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -93,6 +104,8 @@ class CropSettings:
             raise SettingsError(f"crop is {self.crop}, expected three multiples of 4, at least 16")
         if self.views < 1:
             raise SettingsError(f"views is {self.views}, expected at least 1")
+        if self.colors not in COLORS:
+            raise SettingsError(f"colors is '{self.colors}', expected one of {sorted(COLORS)}")
         if not 0 <= self.anchor_margin < 0.5:
             raise SettingsError(f"anchor_margin is {self.anchor_margin}, expected a share in [0, 0.5)")
 
@@ -154,7 +167,7 @@ class VolumeCrops:
         images, depth, K, poses = zip(*(_view_arrays(frame, turn, mirrored, settings) for frame in frames), strict=True)
         stacked = torch.stack(images)
         if augment:
-            stacked = augmented(stacked, rng)
+            stacked = COLORS[settings.colors](stacked, rng)
         return {
             "images": stacked.round().to(torch.uint8),
             "depth": torch.stack(depth),
