@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -118,9 +120,10 @@ class CostUNet3d(nn.Module):
         """``channels`` per level; ``guides`` are the image features' channels of the first levels."""
         super().__init__()
         self.enter = _block3d(inputs, channels[0])
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(pairwise(channels))
         self.down = nn.ModuleList(nn.Sequential(_block3d(low, high, 2), _block3d(high, high)) for low, high in pairs)
-        self.up = nn.ModuleList(_block3d(low + high, low) for low, high in reversed(pairs))
+        self.narrow = nn.ModuleList(nn.Conv2d(high, low, 1) for low, high in reversed(pairs))
+        self.up = nn.ModuleList(_block3d(low, low) for low, _ in reversed(pairs))
         self.guides = nn.ModuleList(
             nn.Conv2d(guide, channel, 1) for guide, channel in zip(guides, channels, strict=False)
         )
@@ -134,9 +137,10 @@ class CostUNet3d(nn.Module):
         for level, down in enumerate(self.down, 1):
             kept.append(self._guided(level, down(kept[-1]), context))
         x = kept.pop()
-        for up in self.up:
+        for narrow, up in zip(self.narrow, self.up, strict=True):
             skip = kept.pop()
-            x = up(torch.cat([skip, F.interpolate(x, skip.shape[-3:], mode="nearest")], 1))
+            x = narrow(x.flatten(2, 3)).view(x.shape[0], -1, *x.shape[2:])  # 1x1x1
+            x = up(skip + F.interpolate(x, skip.shape[-3:], mode="nearest"))
         return self.leave(x)[:, 0]
 
     def _guided(self, level: int, volume: Tensor, context: tuple[Tensor, ...]) -> Tensor:

@@ -18,11 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from showroom_ros.networks.cost_volume import (
-    guided_correlation,
-    plane_expectation,
-    scaled_intrinsics,
-)
+from showroom_ros.networks.cost_volume import guided_correlation, plane_expectation, scaled_intrinsics
 from showroom_ros.networks.kind import NetworkKind
 from showroom_ros.networks.layers import ConvUNet2d, CostUNet3d, ImageEncoder, convex_upsampled
 
@@ -46,7 +42,7 @@ class PlaneSweepSettings:
     widths: tuple[int, int, int, int] = (16, 32, 48, 64)
     match_channels: int = 16
     groups: int = 4
-    cost_channels: tuple[int, int, int] = (12, 24, 32)
+    cost_channels: tuple[int, int, int] = (8, 16, 32)
     refine_channels: int = 32
     planes: int = 64
     fine_planes: int = 16
@@ -68,7 +64,7 @@ class PlaneSweepSettings:
 PRESETS = {
     "tiny": PlaneSweepSettings((8, 12, 16, 24), 8, 4, (4, 8, 8), 12, planes=32, fine_planes=8),
     "small": PlaneSweepSettings(),
-    "base": PlaneSweepSettings((32, 64, 96, 160), 48, 12, (24, 48, 64), 64, planes=80),
+    "base": PlaneSweepSettings((32, 64, 96, 160), 32, 8, (16, 32, 64), 64, planes=80),
 }
 
 
@@ -112,6 +108,8 @@ class Prediction(NamedTuple):
 
 class PlaneSweepNet(nn.Module):
     """Predicts depth and confidence; see the module's text."""
+
+    log_planes: Tensor
 
     def __init__(self, settings: PlaneSweepSettings) -> None:
         """Fresh weights; with them the volume's logits are the correlation itself."""
@@ -235,28 +233,27 @@ class PlaneSweepNet(nn.Module):
 
 
 class _Hints(NamedTuple):
-    """Known depth: log metres [B, 1, H, W], 0 where unknown, and how far to trust it [B, 1, H, W]; None = none."""
+    """Known depth: log metres [B, 1, H, W], 0 where unknown, and how far to trust it [B, 1, H, W]; empty = none."""
 
-    log_depth: Tensor | None
-    trust: Tensor | None
+    log_depth: Tensor
+    trust: Tensor
 
     @staticmethod
     def of(depth: Tensor | None, confidence: Tensor | None) -> _Hints:
         if depth is None:
-            return _Hints(None, None)
+            return _Hints(torch.empty(0), torch.empty(0))
         known = depth > 0
         trust = known.to(depth.dtype) if confidence is None else torch.where(known, confidence, 0.0)
         return _Hints(torch.where(known, depth, 1.0).log()[:, None], trust[:, None])
 
     def at(self, stride: int) -> tuple[Tensor, Tensor]:
         """Log depth and trust at 1/stride of the image: the nearest pixel's, for means would mix surfaces."""
-        assert self.log_depth is not None and self.trust is not None
         half = stride // 2
         return self.log_depth[..., half::stride, half::stride], self.trust[..., half::stride, half::stride]
 
     def evidence(self, planes: Tensor, stride: int, width: float) -> Tensor:
         """Two channels [B, 2, D, h, w]: how near each hypothesis is to the hint, and how far that is to trust."""
-        if self.log_depth is None:
+        if not self.log_depth.numel():
             return planes.new_zeros(planes.shape[0], 2, *planes.shape[1:])
         log_depth, trust = self.at(stride)
         near = trust * torch.exp(-((planes - log_depth) / width).square())
@@ -264,7 +261,7 @@ class _Hints(NamedTuple):
 
     def planes(self, stride: int, estimate: Tensor) -> tuple[Tensor, Tensor]:
         """Deviation of the hint from the estimate [B, h, w], log metres, 0 where unknown, and its trust."""
-        if self.log_depth is None:
+        if not self.log_depth.numel():
             return torch.zeros_like(estimate), torch.zeros_like(estimate)
         log_depth, trust = (x[:, 0] for x in self.at(stride))
         return torch.where(trust > 0, (log_depth - estimate).clamp(-0.5, 0.5), 0.0), trust

@@ -117,7 +117,7 @@ def losses(prediction: Prediction, truth: Tensor) -> dict[str, Tensor]:
         "coarse_depth": 3 * log_error(after, eighth) + log_error(before, eighth),
         "fine_depth": log_error(fine, quarter) + 6 * log_error(final, quarter),
         "depth": 6 * log_error(prediction.depth, truth),
-        "slope": 3 * sum(slope_error(final[:, ::step, ::step], quarter[:, ::step, ::step]) for step in (1, 2, 4)),
+        "slope": torch.stack([3 * slope_error(final[:, ::n, ::n], quarter[:, ::n, ::n]) for n in (1, 2, 4)]).sum(),
         "confidence": confidence_loss(prediction.confidence_logits, final, quarter),
     }
     total = 0.5 * parts["coarse_planes"] + 0.3 * parts["fine_planes"] + 0.5 * parts["confidence"]
