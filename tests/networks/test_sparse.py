@@ -51,20 +51,22 @@ def submanifold_reference(features: torch.Tensor, coordinates: torch.Tensor, wei
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
-def test_submanifold_is_dense_convolution_on_active_voxels(share: float) -> None:
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 7), (9, 4)])
+def test_submanifold_is_dense_convolution_on_active_voxels(share: float, inputs: int, outputs: int) -> None:
     torch.manual_seed(1)
-    coordinates, conv = active_voxels(1, share), SubmanifoldConv3d(5, 7)
-    features = torch.randn(len(coordinates), 5)
-    kernel = conv.weight.reshape(3, 3, 3, 5, 7).permute(4, 3, 0, 1, 2)
+    coordinates, conv = active_voxels(1, share), SubmanifoldConv3d(inputs, outputs)
+    features = torch.randn(len(coordinates), inputs)
+    kernel = conv.weight.reshape(3, 3, 3, inputs, outputs).permute(4, 3, 0, 1, 2)
     expected = at(functional.conv3d(dense_of(features, coordinates), kernel, padding=1), coordinates)
     assert (conv(features, Sites(coordinates)) - expected).abs().max() < 1e-4
 
 
-def test_submanifold_equals_its_slow_reference_and_has_its_gradient() -> None:
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 4), (4, 2), (3, 3)])
+def test_submanifold_equals_its_slow_reference_and_has_its_gradient(inputs: int, outputs: int) -> None:
     torch.manual_seed(2)
-    coordinates, conv = active_voxels(2), SubmanifoldConv3d(3, 4).double()
-    features = torch.randn(len(coordinates), 3, dtype=torch.float64, requires_grad=True)
-    weights = torch.randn(len(coordinates), 4, dtype=torch.float64)
+    coordinates, conv = active_voxels(2, 0.15), SubmanifoldConv3d(inputs, outputs).double()
+    features = torch.randn(len(coordinates), inputs, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(len(coordinates), outputs, dtype=torch.float64)
     fast, slow = conv(features, Sites(coordinates)), submanifold_reference(features, coordinates, conv.weight)
     assert (fast - slow).abs().max() < 1e-12
     for one, other in zip(
@@ -189,3 +191,18 @@ def test_half_precision_of_autocast() -> None:
         halved = net(features, Sites(coordinates))
     halved.float().sum().backward()
     assert (halved.float() - expected).abs().mean() < 0.05 * expected.abs().mean() + 0.02
+
+
+def test_chunks_of_voxels_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(9)
+    coordinates = active_voxels(9)
+    for inputs, outputs in ((3, 5), (5, 3)):
+        conv = SubmanifoldConv3d(inputs, outputs)
+        features = torch.randn(len(coordinates), inputs, requires_grad=True)
+        found = []
+        for chunk in (2**14, 7):
+            monkeypatch.setattr("showroom_ros.networks.sparse.CHUNK", chunk)
+            result = conv(features, Sites(coordinates))
+            found.append((result, *torch.autograd.grad(result.square().sum(), (features, conv.weight))))
+        for one, other in zip(*found, strict=True):
+            assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
