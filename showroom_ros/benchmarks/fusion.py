@@ -22,6 +22,7 @@ from showroom_ros.evaluation.benchmark import BenchmarkResult, Row
 from showroom_ros.geometry.se3 import pose_from
 from showroom_ros.scene.block_store import BLOCK_EDGE, MESH_BLOCK_EDGE
 from showroom_ros.scene.keyframes import KeyframeSelector
+from showroom_ros.scene.spread import evenly_spread
 from showroom_ros.scene.view import Sequence, View
 from showroom_ros.scene.volume import TsdfVolume, Voxels
 from showroom_ros.settings import MapSettings, Settings, to_dict
@@ -59,7 +60,7 @@ def run(sequence: Sequence, max_frames: int = 100) -> BenchmarkResult:
 
 def _usable_views(sequence: Sequence, max_frames: int) -> list[View]:
     views = []
-    for index in sorted({int(i) for i in np.linspace(0, len(sequence) - 1, min(max_frames, len(sequence)))}):
+    for index in evenly_spread(len(sequence), max_frames):
         try:
             view = sequence[index]
         except ShowroomError:

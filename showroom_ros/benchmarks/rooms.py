@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from showroom_ros import __version__
 from showroom_ros.errors import InputError
 from showroom_ros.scene.output_file import atomic_output
+from showroom_ros.scene.spread import evenly_spread
 
 if TYPE_CHECKING:
     from showroom_ros.datasets.synthetic.renderer import Renderer, Rendering
@@ -77,10 +78,12 @@ def measure(device: str, rooms: int, views: int | None, samples: int) -> list[Fi
             raise InputError(f"benchmark {name} is {value}, expected 1 or more")
     count = views or (512 if checked_device(device).type == "cuda" else 40)
     made, seconds = _made(rooms, device)
+    total = 0
     ours, peers = dict.fromkeys(SIZES, 0.0), dict.fromkeys(SIZES, 0.0)
     for renderer in made:
         path = plan_path(renderer.room)
-        poses = path[np.linspace(0, len(path) - 1, count).astype(int)]
+        poses = path[evenly_spread(len(path), count)]
+        total += len(poses)
         peer = _peer(renderer.room)
         for size in SIZES:
             camera = COLOR_CAMERA.scaled(*size)
@@ -88,8 +91,7 @@ def measure(device: str, rooms: int, views: int | None, samples: int) -> list[Fi
             if peer is not None:
                 few = poses[:: max(1, count // 40)]
                 took = _seconds(lambda c=camera, p=few, cast=peer: [cast(c, pose) for pose in p], device)  # type: ignore[misc]
-                peers[size] += took / len(few) * count
-    total = count * len(made)
+                peers[size] += took / len(few) * len(poses)
     figures = [
         Figure(f"views_per_s_{w}x{h}", total / ours[w, h], "1/s", total / peers[w, h] if peers[w, h] else None)
         for w, h in SIZES

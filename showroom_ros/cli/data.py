@@ -161,16 +161,16 @@ def _time_text(info: RecordingInfo) -> str:
 def _draw_sheet(found: RootInfo | RecordingInfo, path: Path, tiles: int) -> None:
     """Frames of a recording, or the middle frames of recordings, evenly spread."""
     from showroom_ros.datasets.info import RootInfo
-    from showroom_ros.datasets.recording_info import spread
     from showroom_ros.evaluation.contact_sheet import contact_sheet
     from showroom_ros.evaluation.pictures import Picture
     from showroom_ros.evaluation.report import encode, write_bytes
+    from showroom_ros.scene.spread import evenly_spread
 
     drawn: list[Tile] = []
     if isinstance(found, RootInfo):
         title = f"{Path(found.source).name}: {len(found.recordings)} recordings"
         paths = list(found.recordings)
-        for index in spread(len(paths), tiles):
+        for index in evenly_spread(len(paths), tiles):
             drawn += _tiles_of(paths[index], 1, Path(paths[index]).name)
     else:
         title = f"{found.name}: {found.frames} frames"
@@ -181,15 +181,15 @@ def _draw_sheet(found: RootInfo | RecordingInfo, path: Path, tiles: int) -> None
 def _tiles_of(source: str, count: int, label: str) -> list[Tile]:
     """Tiles of a recording; frames that cannot be read are passed over (the text names them)."""
     from showroom_ros.datasets.open import open_sequence
-    from showroom_ros.datasets.recording_info import spread
     from showroom_ros.evaluation.contact_sheet import Tile
+    from showroom_ros.scene.spread import evenly_spread
 
     tiles = []
     try:
         sequence: Sequence = open_sequence(source)
     except ShowroomError:
         return []
-    for index in [len(sequence) // 2] if count == 1 else spread(len(sequence), count):
+    for index in [len(sequence) // 2] if count == 1 else evenly_spread(len(sequence), count):
         try:
             frame = sequence.frame(index)
         except ShowroomError:

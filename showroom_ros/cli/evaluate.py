@@ -113,8 +113,8 @@ def evaluate(jobs: list[Job], how: HowToJudge, arguments: argparse.Namespace) ->
     """The report of all scenes, and pictures of the first few."""
     from showroom_ros.cli.scene_evaluation import evaluate_scene
     from showroom_ros.evaluation.environment import environment
+    from showroom_ros.evaluation.plain_values import plain
     from showroom_ros.evaluation.protocol import mean_of
-    from showroom_ros.evaluation.report import plain
 
     rows: list[dict[str, Any]] = []
     pictures: list[Picture] = []

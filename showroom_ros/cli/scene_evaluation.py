@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from showroom_ros.cli.common import progress_bar
 from showroom_ros.cli.results import Job, read_occlusion_mask, read_trajectory
-from showroom_ros.cli.scoring import VISIBILITY_VIEWS, map_pictures, spread, true_mesh
+from showroom_ros.cli.scoring import VISIBILITY_VIEWS, map_pictures, true_mesh
 from showroom_ros.datasets.open import open_sequence
 from showroom_ros.errors import InputError, ShowroomError
 from showroom_ros.evaluation.depth import evaluate_rendered_depth
@@ -25,6 +25,7 @@ from showroom_ros.evaluation.trajectory import Alignment, Trajectory, evaluate_t
 from showroom_ros.evaluation.visibility import VisibilityMask
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.mesh_files import load_mesh
+from showroom_ros.scene.spread import evenly_spread
 from showroom_ros.scene.view import Sequence, View
 
 _MASK_WIDTH_PX = 320
@@ -110,7 +111,7 @@ def _load(job: Job, how: HowToJudge) -> Scene:
     if predicted is None:
         return scene
     indices = range(0, len(sequence), how.every)
-    pictured = {indices[i] for i in spread(len(indices), _PICTURED_VIEWS)}
+    pictured = {indices[i] for i in evenly_spread(len(indices), _PICTURED_VIEWS)}
     for index, view in _posed_views(scene, indices, job.scene):
         pose = view.require_pose()
         scene.frames.append(_light_frame(view, how.protocol is TRANSFORMER_FUSION))
@@ -196,9 +197,9 @@ def _visible(scene: Scene) -> VisibilityMask:
     """What of the true mesh the depth cameras could see, from at most 150 frames evenly spread."""
     of_depth = getattr(scene.sequence, "depth_camera_pose", None)
     if of_depth is not None:
-        cameras = [of_depth(index) for index in spread(len(scene.sequence), VISIBILITY_VIEWS)]
+        cameras = [of_depth(index) for index in evenly_spread(len(scene.sequence), VISIBILITY_VIEWS)]
     else:
-        chosen = [scene.frames[index] for index in spread(len(scene.frames), VISIBILITY_VIEWS)]
+        chosen = [scene.frames[index] for index in evenly_spread(len(scene.frames), VISIBILITY_VIEWS)]
         cameras = [(frame.camera, frame.T_world_camera) for frame in chosen]
     return VisibilityMask.from_views(cameras, scene.truth)
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from showroom_ros.errors import InputError, ShowroomError
 from showroom_ros.evaluation.color import reprojected_color_error
 from showroom_ros.evaluation.mesh import evaluate_mesh
@@ -17,6 +15,7 @@ from showroom_ros.evaluation.visibility import VisibilityMask
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import Matrix
 from showroom_ros.scene.mesh import Mesh
+from showroom_ros.scene.spread import evenly_spread
 from showroom_ros.scene.view import Sequence, View
 from showroom_ros.settings import MapSettings, Settings, to_dict
 
@@ -70,7 +69,7 @@ def some_views(sequence: Sequence, count: int = _COMPARED_VIEWS, indices: list[i
     """Posed, readable views evenly spread over the sequence (or over ``indices`` of it)."""
     pool = list(range(len(sequence))) if indices is None else indices
     views = []
-    for position in spread(len(pool), count):
+    for position in evenly_spread(len(pool), count):
         try:
             view = sequence[pool[position]]
         except ShowroomError:
@@ -78,11 +77,6 @@ def some_views(sequence: Sequence, count: int = _COMPARED_VIEWS, indices: list[i
         if view.T_world_camera is not None:
             views.append(view)
     return views
-
-
-def spread(length: int, count: int) -> list[int]:
-    """At most ``count`` indices below ``length``, evenly spread."""
-    return sorted({int(i) for i in np.linspace(0, length - 1, min(count, length))}) if length else []
 
 
 def map_pictures(mesh: Mesh, views: list[View], truth: Mesh | None) -> list[Picture]:
@@ -110,6 +104,6 @@ def _depth_cameras(sequence: Sequence) -> Iterator[tuple[Camera, Matrix]]:
     """Undistorted camera and ``T_world_camera`` of the depth camera, of the colour camera where that is all known."""
     of_depth = getattr(sequence, "depth_camera_pose", None)
     if of_depth is not None:
-        yield from (of_depth(index) for index in spread(len(sequence), VISIBILITY_VIEWS))
+        yield from (of_depth(index) for index in evenly_spread(len(sequence), VISIBILITY_VIEWS))
     else:
         yield from ((view.camera, view.require_pose()) for view in some_views(sequence, VISIBILITY_VIEWS))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from showroom_ros.datasets.pose_convention import PoseCheck, check_poses
 from showroom_ros.errors import ShowroomError
 from showroom_ros.geometry.camera import Camera
+from showroom_ros.scene.spread import evenly_spread
 from showroom_ros.scene.view import SensorFrame, Sequence
 
 Progress = Callable[[int, int], None]
@@ -118,7 +119,7 @@ def describe_sequence(
     frames: int = 50, progress: Progress | None = None, missing: tuple[str, ...] = (),
 ) -> RecordingInfo:  # fmt: skip
     """Reads ``frames`` frames, evenly spread, and sums up what they hold."""
-    indices = spread(len(sequence), frames)
+    indices = evenly_spread(len(sequence), frames)
     read: list[_Thin] = []
     unreadable: Counter[str] = Counter()
     for done, index in enumerate(indices, 1):
@@ -155,11 +156,6 @@ def describe_sequence(
         missing=missing,
         pose_check=check_poses(sequence) if one_world else None,
     )
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """At most ``wanted`` of the numbers from 0 to ``count`` - 1, evenly spread, both ends included."""
-    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, max(1, wanted)))})
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from showroom_ros.errors import InputError
+from showroom_ros.evaluation.plain_values import plain
 from showroom_ros.geometry.render import render_mesh
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.view import View
@@ -54,10 +55,8 @@ class ColorScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; None for what is not finite."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+        values: dict[str, Any] = plain(dataclasses.asdict(self))
+        return values
 
 
 def reprojected_color_error(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError
+from showroom_ros.evaluation.plain_values import plain
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,8 @@ class DepthScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; None for NaN."""
-        return {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+        values: dict[str, Any] = plain(dataclasses.asdict(self))
+        return values
 
 
 def evaluate_depth(

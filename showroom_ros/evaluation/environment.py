@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import psutil
 
 from showroom_ros import __version__
+from showroom_ros.installation import commit
 
 
 def environment() -> dict[str, Any]:
@@ -27,17 +27,6 @@ def environment() -> dict[str, Any]:
         "numba": numba.__version__,
         "opencv": cv2.__version__,
     }
-
-
-def commit(root: Path = Path(__file__).parents[2]) -> str | None:
-    """The commit this package is a checkout of, with "-dirty" if files differ; None where it is no checkout."""
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def hardware() -> dict[str, Any]:

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError
+from showroom_ros.evaluation.plain_values import plain
+from showroom_ros.evaluation.point_scores import harmonic_mean
 from showroom_ros.evaluation.surface import Surface, sample_surface
 from showroom_ros.scene.mesh import Mesh
 
@@ -58,7 +60,7 @@ class MeshScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: thresholds as strings (``"0.05"``), None for what is not known."""
-        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return {item.name: plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
 
 
 def evaluate_mesh(
@@ -117,7 +119,7 @@ def evaluate_mesh(
         chamfer_m=(accuracy + completeness) / 2,
         precision=precision,
         recall=recall,
-        f_score={t: _harmonic_mean(precision[t], recall[t]) for t in thresholds_m},
+        f_score={t: harmonic_mean(precision[t], recall[t]) for t in thresholds_m},
         normal_consistency=float(np.mean(cosines)),
         color_error=float(color_gap.mean()) if len(color_gap) else math.nan,
         predicted_samples=len(points),
@@ -129,15 +131,3 @@ def _nothing_predicted(thresholds_m: tuple[float, ...], truth_samples: int) -> M
     zero = dict.fromkeys(thresholds_m, 0.0)
     unknown = math.nan
     return MeshScores(unknown, unknown, unknown, zero, dict(zero), dict(zero), unknown, unknown, 0, truth_samples)
-
-
-def _harmonic_mean(a: float, b: float) -> float:
-    return 2 * a * b / (a + b) if a + b > 0 else 0.0
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {f"{key:g}": _plain(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from showroom_ros.errors import InputError
+from showroom_ros.evaluation.plain_values import plain
 from showroom_ros.evaluation.point_scores import PointScores
 
 _UNKNOWN = PointScores(math.nan, math.nan, 0.0, 0.0, 0.0)
@@ -46,7 +47,7 @@ class Protocol:
 
     def to_dict(self) -> dict[str, Any]:
         """The description for a report; the rule for missing scenes as a dictionary."""
-        return {**dataclasses.asdict(self), "missing": _finite(self.missing._asdict())}
+        return {**dataclasses.asdict(self), "missing": plain(self.missing._asdict())}
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ class ProtocolScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: thresholds as strings (``"0.05"``), None for what is not known."""
-        return _finite(dataclasses.asdict(self))
+        values: dict[str, Any] = plain(dataclasses.asdict(self))
+        return values
 
 
 ATLAS = Protocol(
@@ -201,9 +203,3 @@ def mean_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif not values:
             means[name] = None
     return means
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {f"{key:g}" if isinstance(key, float) else key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from showroom_ros.errors import InputError
+from showroom_ros.evaluation.plain_values import plain
 from showroom_ros.evaluation.trajectory import rotation_angles_deg
 from showroom_ros.geometry.se3 import checked_pose
 
@@ -44,13 +45,8 @@ class RelativePoseScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; None for NaN."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {f"{key:g}": plain(item) for key, item in value.items()}
-            return None if isinstance(value, float) and math.isnan(value) else value
-
-        return {name: plain(value) for name, value in asdict(self).items()}
+        values: dict[str, Any] = plain(asdict(self))
+        return values
 
 
 def evaluate_relative_poses(

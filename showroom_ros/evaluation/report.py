@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from showroom_ros.errors import OutputError
 from showroom_ros.evaluation.environment import environment
 from showroom_ros.evaluation.html_page import html_page
 from showroom_ros.evaluation.pictures import Picture
+from showroom_ros.evaluation.plain_values import plain
 from showroom_ros.scene.output_file import atomic_output
 
 
@@ -93,16 +93,3 @@ def encode(picture: Picture, ending: str) -> bytes:
         reason = f"picture '{picture.name}' of {picture.image.shape} cannot be encoded as {ending}"
         raise OutputError(reason) from error
     return data.tobytes()
-
-
-def plain(value: Any) -> Any:
-    """Nested dictionaries, lists, strings, numbers and None only: what JSON has."""
-    if isinstance(value, Mapping):
-        return {f"{key:g}" if isinstance(key, float) else str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)

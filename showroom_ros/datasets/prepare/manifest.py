@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from showroom_ros.datasets.prepare.digest import sha256_of_file
 from showroom_ros.datasets.prepare.output import write_json
 from showroom_ros.errors import DatasetError
 
@@ -80,7 +81,7 @@ def damage(folder: Path, manifest: Manifest, *, sizes_only: bool = False) -> str
             size = path.stat().st_size
             if size != expected["bytes"]:
                 return f"{path}: has {size} bytes, its manifest says {expected['bytes']}"
-            if not sizes_only and _sha256(path) != expected["sha256"]:
+            if not sizes_only and sha256_of_file(path) != expected["sha256"]:
                 return f"{path}: its content is not what its manifest says"
         except OSError as error:
             return f"{path}: cannot be read: {error.strerror}"
@@ -122,9 +123,4 @@ def _names(folder: Path) -> list[str]:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}

@@ -23,16 +23,17 @@ from showroom_ros.datasets.prepare.prepared import INFO, TSDF_INFO, Prepared
 from showroom_ros.datasets.prepare.recipe import Item, Recipe
 from showroom_ros.datasets.prepare.scenes import open_item, recordings_of, synthetic_recordings
 from showroom_ros.datasets.prepare.tsdf_targets import (
+    MAX_BOUNDS_FRAMES,
     TRUNCATION_VOXELS,
     VOXEL_SIZES_M,
     DepthFrame,
-    evenly_spread,
     frusta_bounds,
     fused_layers,
 )
 from showroom_ros.errors import DatasetError, InputError, ShowroomError
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.mesh_files import save_mesh
+from showroom_ros.scene.spread import evenly_spread
 from showroom_ros.scene.view import Sequence, View
 from showroom_ros.scene.volume import make_volume
 from showroom_ros.settings import MapSettings, setting
@@ -232,7 +233,7 @@ def _write_layers(scene: Prepared, max_depth_m: float) -> None:
         for index in indices:
             yield scene.depth(index), scene.camera(index), scene.pose(index)
 
-    low, high = frusta_bounds(frames(evenly_spread(len(scene))), max_depth_m)
+    low, high = frusta_bounds(frames(evenly_spread(len(scene), MAX_BOUNDS_FRAMES)), max_depth_m)
     voxels = float(np.prod(np.ceil((high - low) / VOXEL_SIZES_M[0]) + 1))
     if voxels > MAX_VOXELS:
         raise InputError(

@@ -7,7 +7,6 @@ user allows it.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from showroom_ros.datasets.prepare.digest import sha256_of_folder
 from showroom_ros.datasets.prepare.hole_masks import fill_from_outside
 from showroom_ros.errors import InputError, MissingDependencyError, SettingsError
 from showroom_ros.settings import setting
@@ -235,18 +235,6 @@ def predicts_inverse_depth(config: Any) -> bool:
     if kind is not None:
         return str(kind) == "relative"
     return str(getattr(config, "model_type", "")) in ("dpt", "midas")
-
-
-def sha256_of_folder(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files below a folder; hidden ones do not count."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{name.as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
 
 
 def _public_name(weights: str) -> str:

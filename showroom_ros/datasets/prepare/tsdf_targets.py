@@ -79,11 +79,6 @@ def frusta_bounds(
     return points.min(0), points.max(0)
 
 
-def evenly_spread(count: int, at_most: int = MAX_BOUNDS_FRAMES) -> list[int]:
-    """At most so many of the indices 0 ... count - 1, evenly spread from the first to the last."""
-    return sorted({round(float(index)) for index in np.linspace(0, count - 1, min(count, at_most))})
-
-
 class TsdfTarget:
     """One layer while frames are fused into it.
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from showroom_ros.datasets.prepare.digest import sha256_of_folder
 from showroom_ros.datasets.prepare.teachers import (
     MarigoldTeacher,
     SensorDepthTeacher,
     TeacherSettings,
     TransformersDepthTeacher,
     predicts_inverse_depth,
-    sha256_of_folder,
     teacher_of,
 )
 from showroom_ros.errors import InputError, MissingDependencyError, SettingsError

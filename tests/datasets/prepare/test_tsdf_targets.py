@@ -14,7 +14,6 @@ from showroom_ros.datasets.prepare.tsdf_targets import (
     Grid,
     TsdfTarget,
     class_labels,
-    evenly_spread,
     frusta_bounds,
     fused_layers,
     integrate_reference,
@@ -144,14 +143,6 @@ def test_bounds_are_cut_at_the_frames_depth() -> None:
     low, high = frusta_bounds([(depth, camera, pose_from((1, 0, 0)))])
     np.testing.assert_allclose(low, (0, -1, 0))
     np.testing.assert_allclose(high, (2, 1, 2))
-
-
-def test_frames_of_the_bounds_are_evenly_spread() -> None:
-    assert evenly_spread(3) == [0, 1, 2]
-    assert evenly_spread(5, 3) == [0, 2, 4]
-    spread = evenly_spread(5000)
-    assert (len(spread), spread[0], spread[-1]) == (200, 0, 4999)
-    assert set(np.diff(spread)) <= {25, 26}
 
 
 def test_bad_input() -> None:
