@@ -27,6 +27,7 @@ COMMANDS = {
     "data": "what a folder, file or data set is, what it holds and what is missing",
     "replay": "play a bag over real topics with /clock",
     "record": "write topics to a bag",
+    "models": "the trained weights that come with the package: list, verify, add",
     "view": "show a mesh in the browser",
     "benchmark": "measure against a peer in the same run",
 }

@@ -104,6 +104,16 @@ def load_weights(
     kind = network if isinstance(network, NetworkKind) else network_kind(network)
     path = _find(path_or_name, kind, models)
     check_sha256(path, models)
+    return read_weights(path, kind, device)
+
+
+def read_weights(path: str | Path, kind: NetworkKind, device: str = "cpu") -> LoadedNetwork:
+    """As ``load_weights``, of a file whatever the manifest says of it.
+
+    Raises:
+        WeightsError, SettingsError: as ``load_weights``.
+    """
+    path = Path(path)
     tensors, metadata = read_safetensors(path)
     settings = _settings_of(path, kind, metadata)
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
