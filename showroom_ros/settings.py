@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from showroom_ros.errors import SettingsError
+from showroom_ros.errors import MissingDependencyError, SettingsError
 
 T = TypeVar("T")
 
@@ -228,13 +226,13 @@ def setting_infos(settings: Any = None, prefix: str = "") -> Iterator[SettingInf
         if dataclasses.is_dataclass(value):
             yield from setting_infos(value, f"{prefix}{item.name}.")
         else:
-            yield SettingInfo(
-                name=prefix + item.name, type=hints[item.name], default=value, **_described(item.metadata)
-            )
+            yield SettingInfo(name=prefix + item.name, type=hints[item.name], default=value, **_described(item))
 
 
-def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: metadata[key] for key in ("doc", "minimum", "maximum", "choices", "live")}
+def _described(item: dataclasses.Field[Any]) -> dict[str, Any]:
+    """What ``setting`` said of a field; one made without it has neither text nor range."""
+    unsaid = {"doc": item.name.replace("_", " "), "minimum": None, "maximum": None, "choices": None, "live": False}
+    return {key: item.metadata.get(key, default) for key, default in unsaid.items()}
 
 
 def to_flat(settings: Any) -> dict[str, Any]:
@@ -265,6 +263,8 @@ def override(settings: T, values: Mapping[str, Any], source: str = "settings") -
 
 def checked_value(info: SettingInfo, value: Any, source: str = "settings") -> Any:
     """``value`` as the setting's type, or a ``SettingsError`` that names what was expected."""
+    if typing.get_origin(info.type) is tuple:
+        return _checked_tuple(info, value, source)
     if info.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, info.type) or (info.type is not bool and isinstance(value, bool)):
@@ -279,6 +279,16 @@ def checked_value(info: SettingInfo, value: Any, source: str = "settings") -> An
     return value
 
 
+def _checked_tuple(info: SettingInfo, value: Any, source: str) -> tuple[Any, ...]:
+    """A list or tuple as the tuple of the setting's type."""
+    kinds = typing.get_args(info.type)
+    if not isinstance(value, (list, tuple)) or (Ellipsis not in kinds and len(value) != len(kinds)):
+        raise SettingsError(f"{source}: '{info.name}' is {value!r}, expected {info.type}, such as {info.default}")
+    kinds = kinds[:1] * len(value) if Ellipsis in kinds else kinds
+    items = [dataclasses.replace(info, name=f"{info.name}[{number}]", type=kind) for number, kind in enumerate(kinds)]
+    return tuple(checked_value(item, one, source) for item, one in zip(items, value, strict=True))
+
+
 def load_settings(*paths: str | Path, base: Settings | None = None) -> Settings:
     """Defaults (or ``base``) overridden by YAML files, the later winning.
 
@@ -289,11 +299,21 @@ def load_settings(*paths: str | Path, base: Settings | None = None) -> Settings:
     """
     settings = base or Settings()
     for path in paths:
-        settings = override(settings, _read_yaml(Path(path)), str(path))
+        settings = override(settings, read_yaml(Path(path)), str(path))
     return settings
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """What a YAML file sets, by dotted name; groups of ROS nodes (``ros__parameters``) are opened.
+
+    Raises:
+        SettingsError: unreadable file or YAML that is no mapping.
+        MissingDependencyError: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependencyError(f"{path}: reading YAML needs PyYAML: pip install PyYAML") from error
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

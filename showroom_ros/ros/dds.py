@@ -7,12 +7,11 @@ default, and one 640x480 colour image has 900 KB.
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TypeVar
 
-from showroom_ros.errors import ShowroomError
+from showroom_ros.installation import share_file
 
 Environment = TypeVar("Environment", bound=MutableMapping[str, str])
 
@@ -57,10 +56,4 @@ def config_file(name: str) -> Path:
     Raises:
         ShowroomError: it is in neither.
     """
-    here = Path(__file__).resolve()
-    candidates = [here.parents[2] / "config" / name]
-    candidates += [prefix / "share" / "showroom_ros" / "config" / name for prefix in (*here.parents, Path(sys.prefix))]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise ShowroomError(f"{name} was not found, expected {candidates[0]} or <prefix>/share/showroom_ros/config")
+    return share_file("config", name)

@@ -17,10 +17,10 @@ import pytest
 
 from showroom_ros import __version__
 from showroom_ros.errors import OutputError
-from showroom_ros.evaluation.environment import commit
 from showroom_ros.evaluation.html_page import format_value
 from showroom_ros.evaluation.pictures import Picture
 from showroom_ros.evaluation.report import write_bytes, write_json, write_report
+from showroom_ros.installation import commit
 
 REPORT = {
     "source": "synthetic:7",
