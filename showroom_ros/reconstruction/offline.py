@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError, ShowroomError
+from showroom_ros.reconstruction.estimator import Estimator
 from showroom_ros.reconstruction.reconstructor import Reconstructor
 from showroom_ros.scene.keyframes import KeyframeSelector
 from showroom_ros.scene.mesh import Mesh
@@ -45,6 +46,7 @@ def reconstruct(
     keyframes_only: bool = False,
     skip: Callable[[int], bool] = lambda _: False,
     progress: Callable[[int, int], None] | None = None,
+    estimator: Estimator | None = None,
 ) -> OfflineResult:
     """Fuses every frame of ``sequence`` (or only its keyframes) in order.
 
@@ -54,11 +56,12 @@ def reconstruct(
         keyframes_only: fuse only frames the live node would select.
         skip: frames held back, by index (for scoring against them).
         progress: called with (done, total).
+        estimator: where geometry comes from; None = what ``reconstruction.method`` names.
 
     Raises:
         InputError: not one frame could be used; the message gives the first reason.
     """
-    reconstructor = Reconstructor(settings)
+    reconstructor = Reconstructor(settings, estimator)
     result = OfflineResult(Mesh.empty(), reconstructor)
     selector = KeyframeSelector(settings.keyframes) if keyframes_only else None
     for index, view in _readable_views(sequence, result, skip, progress):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import showroom_ros
-from showroom_ros.reconstruction.estimator import make_estimator
+from showroom_ros.reconstruction.estimator import Estimator, make_estimator
 from showroom_ros.scene.map_file import load_map, save_map
 from showroom_ros.scene.mesh import MapUpdate
 from showroom_ros.scene.view import View
@@ -21,15 +21,19 @@ class Reconstructor:
         volume: the map.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, estimator: Estimator | None = None) -> None:
         """An empty map.
+
+        Args:
+            settings: of everything.
+            estimator: where geometry comes from; None = what ``reconstruction.method`` names.
 
         Raises:
             SettingsError: the settings contradict each other.
             MissingDependencyError: they ask for a package that is not installed.
         """
         self._settings = settings
-        self._estimator = make_estimator(settings)
+        self._estimator = make_estimator(settings) if estimator is None else estimator
         self._stamp_ns = 0
         self.volume: Volume = make_volume(settings.map, settings.reconstruction.device)
 
