@@ -194,6 +194,8 @@ class IoarNet(nn.Module):
             features [V, C], valid bool [V, n], projective_occupancy logits [V, n].
         """
         maps, projection = features.maps[level], features.projections[level]
+        if maps.dtype in (torch.float16, torch.bfloat16):
+            maps = maps.float()  # places between pixels need more digits
         parts = [
             self.fusion[level](part, maps, projection, use_projective_occupancy)
             for part in points_m.split(max(chunk, 1))
