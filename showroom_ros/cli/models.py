@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from showroom_ros.networks.manifest import ShippedModel
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_NONE = "{folder}: no weights are shipped; train them with 'showroom train'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +48,7 @@ def _list(folder: Path) -> int:
 
     models = read_manifest(folder)
     if not models:
-        print(f"{folder}: no weights are shipped; train them with 'showroom train'")
-        return 0
+        print(_NONE.format(folder=folder))
     defaults = {model.network: model.name for model in reversed(models)}
     for model in models:
         path = folder / model.file
@@ -62,8 +62,11 @@ def _verify(folder: Path) -> int:
     from showroom_ros.networks.manifest import verify_models
     from showroom_ros.networks.weights import load_weights
 
+    checked = list(verify_models(folder))
+    if not checked:
+        print(_NONE.format(folder=folder))
     faults = 0
-    for model, fault in verify_models(folder):
+    for model, fault in checked:
         if not fault:
             try:
                 load_weights(folder / model.file, model.network, models=folder)
