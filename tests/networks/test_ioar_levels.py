@@ -131,38 +131,6 @@ def test_every_batch_item_is_computed_from_its_own_views_alone(use_projective_oc
                 )
 
 
-def test_two_steps_lower_the_loss() -> None:
-    net, batch = network(1), batch_of((0, 1))
-    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
-    losses = []
-    for _ in range(3):
-        loss = plain_loss(net(batch, keep_true_surface=True), batch)
-        losses.append(float(loss.detach()))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert losses[2] < losses[1] < losses[0]
-
-
-def test_a_tile_of_the_full_preset_trains() -> None:
-    """48 x 48 x 24 voxels, 4 views of 160 x 120: forward, backward and a step, everything but the dead weight."""
-    net, crop = network(settings=replace(PRESETS["full"], max_medium_voxels=256, max_fine_voxels=512)), (48, 48, 24)
-    batch = batch_of((4,), crop)
-    images, K, poses = views(4, count=4)
-    batch["images"] = functional.interpolate(images, (120, 160), mode="bilinear")[None]
-    batch["K"] = (K * torch.tensor([2.5, 2.5, 1.0])[:, None])[None]
-    batch["T_world_camera"] = poses[None]
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
-    loss = plain_loss(net(batch, keep_true_surface=True), batch)
-    loss.backward()
-    missing = {name for name, parameter in net.named_parameters() if parameter.requires_grad and parameter.grad is None}
-    assert not missing
-    before = net.tsdf_nets[0].stem.conv.weight.detach().clone()
-    optimizer.step()
-    assert bool(torch.isfinite(loss))
-    assert not torch.equal(before, net.tsdf_nets[0].stem.conv.weight)
-
-
 @pytest.mark.parametrize("use_projective_occupancy", [False, True])
 @pytest.mark.parametrize("seen", [True, False])
 def test_everything_gets_a_gradient_in_both_phases(use_projective_occupancy: bool, seen: bool) -> None:
