@@ -1,4 +1,4 @@
-"""Kernel maps of sparse convolution: made once, cut into chunks, right at the ends of the range of coordinates."""
+"""Kernel maps of sparse convolution: made once, right at the ends of the range of coordinates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from showroom_ros.networks import sparse
 from showroom_ros.networks.sparse import FARTHEST, KERNEL_3, DownConv3d, Sites, SubmanifoldConv3d, UpConv3d
 
 
@@ -42,22 +41,6 @@ def test_maps_of_a_level_are_made_once_for_all_its_convolutions(monkeypatch: pyt
     up(down(second(result, sites), sites), sites)
     assert len(searches) == count
     assert sites.coarser[0] is sites.coarser[0]
-
-
-def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    coordinates, features = drawn(2)
-    conv = SubmanifoldConv3d(3, 4)
-    results, gradients = [], []
-    for chunk in (len(coordinates), 7):
-        monkeypatch.setattr(sparse, "CHUNK", chunk)
-        conv.zero_grad()
-        result = conv(features, Sites(coordinates))
-        result.square().sum().backward()
-        assert conv.weight.grad is not None
-        results.append(result.detach())
-        gradients.append(conv.weight.grad.clone())
-    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=0)
-    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shift", [(-8, -8, -8), (-32768, 32760, 0), (FARTHEST - 7, -FARTHEST, 100)])
