@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from showroom_ros.errors import InputError, ShowroomError, WeightsError
+from showroom_ros.errors import InputError, MissingDependencyError, ShowroomError, WeightsError
 
 if TYPE_CHECKING:
     from showroom_ros.networks.manifest import ShippedModel
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--name", required=True, help="by which they are found, e.g. plane_sweep_small")
     add.add_argument("--licence", required=True, help="of the weights, e.g. MIT")
     add.add_argument("--input", required=True, help="what the network takes, for people: '320x240 colour and poses'")
-    add.add_argument("--card", type=Path, metavar="FILE", help="how they were trained (default: card.json beside FILE)")
+    add.add_argument("--card", type=Path, metavar="FILE", help="how they were trained (default: that beside FILE)")
     add.add_argument("--default", action="store_true", help="make them their network's default")
     add.add_argument("--replace", action="store_true", help="replace the entry of that name")
     for action in (listing, verify, add):
@@ -35,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs one action; ``verify`` returns 1 if a file is not as it should be."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("showroom models needs torch: pip install torch") from error
     from showroom_ros.networks.manifest import models_folder
 
     folder: Path = arguments.folder or models_folder()
@@ -89,7 +93,7 @@ def _add(arguments: argparse.Namespace, folder: Path) -> int:
     models = read_manifest(folder)
     if any(model.name == name for model in models) and not arguments.replace:
         raise InputError(f"{folder}: '{name}' is in the manifest already, expected a new name or --replace")
-    card: Path = arguments.card or arguments.file.with_name("card.json")
+    card: Path = arguments.card or arguments.file.with_name(arguments.file.stem.replace("weights", "card") + ".json")
     if not card.is_file():
         raise InputError(f"{card}: no such file, expected a card that says how the weights were trained (--card)")
     _, metadata = read_safetensors(arguments.file)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from showroom_ros.errors import MissingDependencyError, WeightsError
+from showroom_ros.errors import MissingDependencyError, ShowroomError, WeightsError
+from showroom_ros.installation import share_file
 from showroom_ros.networks.safetensors_file import write_atomically
 
 MANIFEST = "manifest.yaml"
@@ -51,16 +51,10 @@ def models_folder() -> Path:
     Raises:
         WeightsError: it is in neither.
     """
-    here = Path(__file__).resolve()
-    candidates = [here.parents[2] / "models"]
-    candidates += [prefix / "share" / "showroom_ros" / "models" for prefix in (*here.parents, Path(sys.prefix))]
-    for candidate in candidates:
-        if (candidate / MANIFEST).is_file():
-            return candidate
-    raise WeightsError(
-        f"no weights come with this installation: expected {candidates[0]}/{MANIFEST} or "
-        f"<prefix>/share/showroom_ros/models/{MANIFEST}; pass a file of weights (reconstruction.model_file)"
-    )
+    try:
+        return share_file("models", MANIFEST).parent
+    except ShowroomError as error:
+        raise WeightsError(f"no weights come with this installation ({error}); pass a file of weights") from error
 
 
 def read_manifest(folder: Path | None = None) -> list[ShippedModel]:

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from showroom_ros.errors import InputError, SettingsError, WeightsError
 from showroom_ros.networks.kind import NetworkKind
-from showroom_ros.networks.kind_settings import override_settings, plain_settings
 from showroom_ros.networks.manifest import check_sha256, models_folder, named_model, shipped_weights
 from showroom_ros.networks.registry import network_kind
 from showroom_ros.networks.safetensors_file import read_safetensors, write_safetensors
+from showroom_ros.settings import override, to_dict
 
 _HALF_MAX, _LISTED = 65504.0, 3
 
@@ -76,7 +76,7 @@ def save_weights(
         "network": kind.name,
         "version": str(kind.version),
         "preset": next((name for name, preset in kind.presets.items() if preset == settings), ""),
-        "settings": plain_settings(settings),
+        "settings": to_dict(settings),
     }
     strings = {name: value if isinstance(value, str) else json.dumps(value) for name, value in sorted(told.items())}
     write_safetensors(path, {name: _stored(tensor, half) for name, tensor in state_dict.items()}, strings)
@@ -178,7 +178,9 @@ def _settings_of(path: Path, kind: NetworkKind, metadata: Mapping[str, str]) -> 
         )
     try:
         values = json.loads(metadata["settings"])
-        return override_settings(kind.settings(), values, f"{path}: settings")
+        if not isinstance(values, dict):
+            raise SettingsError(f"{path}: its settings are {values!r:.80}, expected a mapping")
+        return override(kind.settings(), values, f"{path}: settings")
     except KeyError as error:
         raise WeightsError(f"{path}: its metadata lacks {error}, expected the settings of '{kind.name}'") from error
     except json.JSONDecodeError as error:

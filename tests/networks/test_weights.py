@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,10 @@ from torch import Tensor
 
 from showroom_ros.errors import OutputError, SettingsError, WeightsError
 from showroom_ros.networks.manifest import sha256_of
-from showroom_ros.networks.registry import NETWORKS, network_kind
+from showroom_ros.networks.registry import NETWORKS, network_kind, preset_settings
 from showroom_ros.networks.safetensors_file import read_safetensors, write_safetensors
 from showroom_ros.networks.weights import load_weights, save_weights
+from showroom_ros.settings import override, to_dict
 
 WIDE = PRESETS["wide"]
 TOLD = {"steps": 12, "data_id": "rooms-1", "command": "train tiny", "seed": 3}
@@ -46,7 +46,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 
 
 def test_halves_take_half_and_are_loaded_as_float32(tmp_path: Path) -> None:
-    settings = TinySettings(widths=(256, 256), scales=(0.5, 0.25), limit=7)
+    settings = TinySettings(widths=(256, 256), scales=(0.5, 0.25))
     state = saved(tmp_path / "whole.safetensors", settings)
     saved(tmp_path / "half.safetensors", settings, half=True)
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "whole.safetensors").stat().st_size
@@ -118,7 +118,7 @@ Break = Callable[[dict[str, Tensor], dict[str, str]], object]
         (lambda t, m: m.pop("version"), "weights are of version None of 'tiny', expected 2"),
         (lambda t, m: m.pop("settings"), "its metadata lacks 'settings'"),
         (lambda t, m: m.update(settings="{"), "settings are not JSON"),
-        (lambda t, m: m.update(settings="3"), "settings: is 3, expected a mapping"),
+        (lambda t, m: m.update(settings="3"), "its settings are 3, expected a mapping"),
         (lambda t, m: m.update(settings='{"width": 3}'), "unknown setting 'width'; did you mean 'widths'"),
         (lambda t, m: m.update(settings='{"widths": [0, 3]}'), "no 'tiny' can be built from its settings: widths are"),
         (lambda t, m: m.update(settings='{"gain": "high"}'), "'gain' is 'high', expected float"),
@@ -152,7 +152,7 @@ def test_settings_a_file_does_not_name_are_the_defaults(tmp_path: Path) -> None:
     tensors, metadata = read_safetensors(path)
     settings = {name: value for name, value in json.loads(metadata["settings"]).items() if name == "widths"}
     write_safetensors(path, tensors, {**metadata, "settings": json.dumps(settings)})
-    assert load_weights(path, KIND).settings == replace(TinySettings(), widths=WIDE.widths)
+    assert load_weights(path, KIND).settings == TinySettings(widths=WIDE.widths)
 
 
 def test_devices(tmp_path: Path) -> None:
@@ -172,6 +172,9 @@ def test_every_network_of_the_package_is_found_saved_and_loaded(name: str, tmp_p
     kind = network_kind(name)
     assert network_kind(name) is kind
     assert kind.settings() in kind.presets.values()
+    for preset, preset_of_kind in kind.presets.items():
+        assert override(kind.settings(), json.loads(json.dumps(to_dict(preset_of_kind)))) == preset_of_kind
+        assert preset_settings(kind, preset) is preset_of_kind
     settings = kind.presets["tiny" if "tiny" in kind.presets else "small"]
     state = kind.build(settings).state_dict()
     save_weights(tmp_path / "w.safetensors", kind, settings, state, TOLD, half=False)
@@ -186,6 +189,8 @@ def test_every_network_of_the_package_is_found_saved_and_loaded(name: str, tmp_p
 def test_names_of_networks() -> None:
     with pytest.raises(SettingsError, match=r"unknown network 'plane_swep'.*plane_sweep.*did you mean 'plane_sweep'"):
         network_kind("plane_swep")
+    with pytest.raises(SettingsError, match="tiny: unknown preset 'huge', expected one of small, wide"):
+        preset_settings(KIND, "huge")
     assert network_kind("tiny", {"tiny": "tiny_network"}) is KIND
     with pytest.raises(SettingsError, match=r"tiny_network\.KIND is .*, expected the NetworkKind 'small'"):
         network_kind("small", {"small": "tiny_network"})

@@ -19,7 +19,6 @@ class TinySettings:
     activation: str = "relu"
     bias: bool = True
     gain: float = 1.0
-    limit: int | None = None
 
 
 class TinyNet(nn.Module):
