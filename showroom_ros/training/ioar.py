@@ -251,14 +251,20 @@ def load_backbone(network: IoarNet, path: str | Path) -> None:
 
 
 def make(settings: IoarTaskSettings, data: str, seed: int) -> IoarTask:
-    """The task on prepared scenes with TSDF layers below the folder ``data``.
+    """The task on the prepared scenes with signed distances below the folder ``data``.
 
     Raises:
         DatasetError: there are none, or only one.
     """
-    from showroom_ros.datasets.prepare.prepared import Prepared, prepared_scenes
+    from showroom_ros.datasets.prepare.prepared import TSDF_INFO, Prepared, prepared_scenes
 
-    return IoarTask(settings, [Prepared(path) for path in prepared_scenes(Path(data), None)], seed)
+    if not Path(data).is_dir():
+        raise DatasetError(f"{data}: no such folder, expected scenes made by showroom prepare, with signed distances")
+    found = prepared_scenes(Path(data), None)
+    with_distances = [path for path in found if (path / TSDF_INFO).is_file()]
+    if not with_distances:
+        raise DatasetError(f"{data}: none of its {len(found)} prepared scenes has signed distances ({TSDF_INFO})")
+    return IoarTask(settings, [Prepared(path) for path in with_distances], seed)
 
 
 TASK = TaskKind(KIND, IoarTaskSettings, make)

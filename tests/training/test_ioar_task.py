@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from volume_scene import RoomScene
+from PIL import Image
+from volume_scene import CAMERA, RoomScene
 
 from showroom_ros.errors import DatasetError, SettingsError, WeightsError
 from showroom_ros.networks.ioar import PRESETS, IoarNet, LevelOutput, dense_coordinates
@@ -56,6 +59,27 @@ def batch(scenes: list[RoomScene]) -> dict[str, torch.Tensor]:
     return task.collate([samples[0], samples[1]])
 
 
+def write_prepared(path: Path, distances: bool = True) -> None:
+    """The room as ``showroom prepare`` writes a scene."""
+    scene, entries = RoomScene(path.name, 6), []
+    for folder in ("color", "depth"):
+        (path / folder).mkdir(parents=True)
+    for index in range(len(scene)):
+        frame = scene.frame(index)
+        names = {kind: f"{kind}/{index:05d}.png" for kind in ("color", "depth")}
+        Image.fromarray(frame.image).save(path / names["color"])
+        Image.fromarray(np.rint(1000 * frame.depth).astype(np.uint16)).save(path / names["depth"])
+        files = {f"filename_{kind}": name for kind, name in names.items()}
+        entries.append({**files, "pose": frame.T_world_camera.tolist(), "stamp_ns": index})
+    info = {"scene": path.name, "width": 160, "height": 120, "intrinsics": CAMERA.matrix.tolist(), "frames": entries}
+    (path / "info.json").write_text(json.dumps(info))
+    if distances:
+        layer, grid = scene.tsdf_layer(0)
+        np.savez_compressed(path / "full_tsdf_layer0.npz", arr_0=layer)
+        about = {"vol_origin": grid.origin.tolist(), "voxel_sizes_m": [0.04, 0.08, 0.16]}
+        (path / "tsdf_info.json").write_text(json.dumps(about))
+
+
 def trained(net: IoarNet, task: IoarTask, batch: dict[str, torch.Tensor], steps: int, rate: float) -> list[float]:
     """Losses of steps on one batch, all in the second phase so that they can be compared."""
     optimiser, found = torch.optim.Adam(net.parameters(), rate), []
@@ -69,11 +93,12 @@ def trained(net: IoarNet, task: IoarTask, batch: dict[str, torch.Tensor], steps:
     return found
 
 
-def test_two_steps_lower_the_loss_of_one_batch(scenes: list[RoomScene], batch: dict[str, torch.Tensor]) -> None:
+def test_two_steps_lower_the_loss_of_one_batch(scenes: list[RoomScene]) -> None:
     torch.manual_seed(0)
+    task = IoarTask(replace(SETTINGS, crop=(32, 32, 16)), scenes, 0)
+    batch = task.collate([task.samples(False)[0]])
     net = IoarNet(PRESETS["small"]).train()
-    one = {name: value[:1] for name, value in batch.items()}
-    found = trained(net, IoarTask(SETTINGS, scenes, 0), one, 3, 2e-3)
+    found = trained(net, task, batch, 3, 2e-3)
     assert found[2] < found[1] < found[0]
 
 
@@ -190,7 +215,7 @@ def test_boxes_no_view_sees_train_without_harm(batch: dict[str, torch.Tensor]) -
     net = IoarNet(PRESETS["small"]).train()
     away = {**batch, "origin_m": batch["origin_m"] + 1000.0}
     parts = losses(net(away), away)
-    assert float(parts["occupancy_fine"]) == 0
+    assert float(parts["occupancy_fine"].detach()) == 0
     parts["loss"].backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
@@ -272,8 +297,30 @@ def test_validation_scenes_are_the_last_twentieth_by_name(scenes: list[RoomScene
     assert train.data_id != validation.data_id
     with pytest.raises(DatasetError, match="1 scene"):
         IoarTask(SETTINGS, scenes[:1], 0)
+
+
+def test_data_that_cannot_be_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="synthetic:train: no such folder"):
+        TASK.make(SETTINGS, "synthetic:train", 0)
     with pytest.raises(DatasetError, match="no prepared scene"):
-        TASK.make(SETTINGS, str(Path(__file__).parent), 0)
+        TASK.make(SETTINGS, str(tmp_path), 0)
+    write_prepared(tmp_path / "one", distances=False)
+    with pytest.raises(DatasetError, match="none of its 1 prepared scenes has signed distances"):
+        TASK.make(SETTINGS, str(tmp_path), 0)
+    write_prepared(tmp_path / "two")
+    with pytest.raises(DatasetError, match="1 scene"):
+        TASK.make(SETTINGS, str(tmp_path), 0)
+
+
+def test_prepared_scenes_are_trained_on(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_prepared(tmp_path / name)
+    task = TASK.make(replace(SETTINGS, crop=(16, 16, 16)), str(tmp_path), 0)
+    sample = task.samples(False)[0]
+    assert [scene.name for scene in task.samples(True).scenes] == ["two"]
+    assert sample["images"].shape == (4, 3, 120, 160)
+    assert (sample["classes_fine"] == 1).any()
+    assert float(losses(perfect(task.collate([sample])), task.collate([sample]))["loss"]) < 1e-4
 
 
 def test_picture_shows_truth_as_it_is(scenes: list[RoomScene], batch: dict[str, torch.Tensor]) -> None:
