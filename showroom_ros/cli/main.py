@@ -24,6 +24,7 @@ COMMANDS = {
     "convert": "a data set folder into a rosbag2",
     "make-room": "a made-up room: its exact mesh and a recording of it, or a sheet of many",
     "prepare": "a data set into what training and evaluation read: resumable, parallel, verified",
+    "train": "a network on made-up rooms, prepared data sets or your own recordings",
     "data": "what a folder, file or data set is, what it holds and what is missing",
     "replay": "play a bag over real topics with /clock",
     "record": "write topics to a bag",
