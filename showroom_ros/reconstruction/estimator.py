@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from showroom_ros.errors import SettingsError
 from showroom_ros.scene.view import View
@@ -45,6 +45,24 @@ class Estimator(Protocol):
 
     def reset(self) -> None:
         """Forgets all views."""
+        ...
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """An estimator with settings that may change while it lives."""
+
+    def apply(self, settings: Settings) -> None:
+        """Takes over settings, e.g. ``reconstruction.min_confidence``."""
+        ...
+
+
+@runtime_checkable
+class WholeScene(Protocol):
+    """An estimator that knows more at the end of a recording than view by view."""
+
+    def finish(self, volume: Volume) -> Voxels | None:
+        """Predicted voxels of the whole scene, from all views since the last ``reset``; None where there are none."""
         ...
 
 

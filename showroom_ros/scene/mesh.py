@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from showroom_ros.scene.view import View
+
 BlockIndex = tuple[int, int, int]
 """Integer position of a mesh block; block (i, j, k) covers [i, i+1) x ... times the block's edge."""
 
@@ -80,9 +82,14 @@ class MapUpdate:
         blocks: changed mesh blocks by index; never empty meshes.
         removed: indices of blocks that no longer hold any surface.
         counters: what happened, by name (``blocks_allocated``, ``voxels_updated``, ``blocks_evicted``...).
+        view: the view with the depth, provenance and confidence that were fused; without depth where there is none
+            yet; None in updates that come of no view.
+        note: why there is no depth, or little confidence; "" where all is well.
     """
 
     stamp_ns: int
     blocks: dict[BlockIndex, Mesh]
     removed: tuple[BlockIndex, ...] = ()
     counters: dict[str, float] = field(default_factory=dict)
+    view: View | None = None
+    note: str = ""
