@@ -31,8 +31,8 @@ class AveragedWeights:
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         for average, latest in zip(self.network.parameters(), network.parameters(), strict=True):
             average.lerp_(latest, share)
-        for average, latest in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(latest)
+        for kept, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
+            kept.copy_(buffer)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Of the averaged network."""
