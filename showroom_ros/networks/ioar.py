@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from showroom_ros.errors import InputError
+from showroom_ros.errors import InputError, SettingsError
 from showroom_ros.networks.image_pyramid import ImagePyramid
 from showroom_ros.networks.kind import NetworkKind
 from showroom_ros.networks.sparse import Sites
-from showroom_ros.networks.sparse_unet import SparseUNet
+from showroom_ros.networks.sparse_unet import NORMS, SparseUNet
 from showroom_ros.networks.view_fusion import FusedViews, ViewDirections, ViewFeatures, ViewFusion, projections
 
 LEVELS = 3
@@ -55,6 +55,7 @@ class IoarSettings:
         attention_heads: of its layers.
         spread: whether the fusion is also told how much the views differ (their variance); not in the original.
         unet_widths: base widths of the U-Nets.
+        voxel_norm: of the U-Nets, ``batch`` or ``layer`` (see ``sparse_unet.NORMS``).
         fine_classes: whether the fine level has a network of classes; nothing uses or trains it.
         max_medium_voxels: while training, at most so many active voxels per example, by chance.
         max_fine_voxels: the same of the fine level.
@@ -67,6 +68,7 @@ class IoarSettings:
     attention_heads: int = 2
     spread: bool = False
     unet_widths: tuple[int, int, int] = (32, 16, 8)
+    voxel_norm: str = "batch"
     fine_classes: bool = True
     max_medium_voxels: int = 2**14
     max_fine_voxels: int = 2**16
@@ -82,6 +84,7 @@ PRESETS = {
         attention_heads=2,
         spread=True,
         unet_widths=(8, 8, 6),
+        voxel_norm="layer",
         fine_classes=False,
         max_medium_voxels=2**13,
         max_fine_voxels=2**14,
@@ -132,6 +135,8 @@ class IoarNet(nn.Module):
         """Fresh weights."""
         super().__init__()
         self.settings = settings
+        if settings.voxel_norm not in NORMS:
+            raise SettingsError(f"voxel_norm is '{settings.voxel_norm}', expected one of {sorted(NORMS)}")
         channels, widths = settings.feature_channels, settings.unet_widths
         self.pyramid = ImagePyramid(settings.backbone, settings.pyramid_channels, channels)
         self.directions = nn.ModuleList(ViewDirections(count) for count in channels)
@@ -140,16 +145,16 @@ class IoarNet(nn.Module):
             for count, layers in zip(channels, settings.attention_layers, strict=True)
         )
         parents = (0, 3 * widths[0], 3 * widths[1])
-        self.tsdf_nets = nn.ModuleList(
-            SparseUNet(channels[level] + parents[level] + (1 if level else 0), widths[level]) for level in range(LEVELS)
-        )
-        self.tsdf_heads = nn.ModuleList(nn.Linear(3 * width, 1, bias=False) for width in widths)
+
+        def unet(level: int, parent_logits: int) -> SparseUNet:
+            inputs = channels[level] + parents[level] + (parent_logits if level else 0)
+            return SparseUNet(inputs, widths[level], settings.voxel_norm)
+
         classed = LEVELS if settings.fine_classes else LEVELS - 1
-        self.class_nets = nn.ModuleList(
-            SparseUNet(channels[level] + parents[level] + (CLASSES if level else 0), widths[level])
-            for level in range(classed)
-        )
-        self.class_heads = nn.ModuleList(nn.Linear(3 * widths[level], CLASSES, bias=False) for level in range(classed))
+        self.tsdf_nets = nn.ModuleList(unet(level, 1) for level in range(LEVELS))
+        self.class_nets = nn.ModuleList(unet(level, CLASSES) for level in range(classed))
+        self.tsdf_heads = nn.ModuleList(nn.Linear(3 * width, 1, bias=False) for width in widths)
+        self.class_heads = nn.ModuleList(nn.Linear(3 * width, CLASSES, bias=False) for width in widths[:classed])
         for unused in (*self.class_nets[LEVELS - 1 :], *self.class_heads[LEVELS - 1 :]):
             unused.requires_grad_(False)
 
@@ -295,7 +300,7 @@ class IoarNet(nn.Module):
         ]
         generator = torch.Generator().manual_seed(seed)
         coordinates, parent = dense_coordinates(batch["classes_coarse"].shape, batch["origin_m"].device), None
-        limits = (self.settings.max_medium_voxels, self.settings.max_fine_voxels)
+        limits = (self.settings.max_medium_voxels, self.settings.max_fine_voxels) if self.training else (None, None)
         outputs = []
         for level in range(LEVELS):
             fused, coordinates, parent = self._fuse_batch(

@@ -11,22 +11,33 @@ WIDTHS = (1, 2, 4, 3, 3)
 """Multiples of the base width: stem, after the first and second stride down, after the first and second up."""
 
 
+NORMS: dict[str, type[nn.Module]] = {"batch": VoxelBatchNorm, "layer": nn.LayerNorm}
+"""``batch``: over all active voxels, as the original; ``layer``: over the channels of each voxel by itself, for boxes
+so small that the coarsest voxels are too few for statistics."""
+
+
 class SparseUNet(nn.Module):
     """Features of voxels from features of voxels, with the context of 11 coarse voxels to every side and more."""
 
-    def __init__(self, inputs: int, width: int) -> None:
-        """Fresh weights for ``inputs`` channels and base width ``width``; the output has ``3 * width``."""
+    def __init__(self, inputs: int, width: int, norm: str = "batch") -> None:
+        """Fresh weights.
+
+        Args:
+            inputs: channels of the input.
+            width: base width; the output has ``3 * width`` channels.
+            norm: see ``NORMS``.
+        """
         super().__init__()
         stem, first, second, third, fourth = (multiple * width for multiple in WIDTHS)
-        self.stem = _Conv(SubmanifoldConv3d(inputs, stem), stem)
-        self.down1 = _Conv(DownConv3d(stem, stem), stem)
-        self.stage1 = nn.ModuleList([Residual(stem, first), Residual(first, first)])
-        self.down2 = _Conv(DownConv3d(first, first), first)
-        self.stage2 = nn.ModuleList([Residual(first, second), Residual(second, second)])
-        self.up1 = _Conv(UpConv3d(second, third), third)
-        self.stage3 = nn.ModuleList([Residual(third + first, third), Residual(third, third)])
-        self.up2 = _Conv(UpConv3d(third, fourth), fourth)
-        self.stage4 = nn.ModuleList([Residual(fourth + stem, fourth), Residual(fourth, fourth)])
+        self.stem = _Conv(SubmanifoldConv3d(inputs, stem), stem, norm)
+        self.down1 = _Conv(DownConv3d(stem, stem), stem, norm)
+        self.stage1 = nn.ModuleList([Residual(stem, first, norm), Residual(first, first, norm)])
+        self.down2 = _Conv(DownConv3d(first, first), first, norm)
+        self.stage2 = nn.ModuleList([Residual(first, second, norm), Residual(second, second, norm)])
+        self.up1 = _Conv(UpConv3d(second, third), third, norm)
+        self.stage3 = nn.ModuleList([Residual(third + first, third, norm), Residual(third, third, norm)])
+        self.up2 = _Conv(UpConv3d(third, fourth), fourth, norm)
+        self.stage4 = nn.ModuleList([Residual(fourth + stem, fourth, norm), Residual(fourth, fourth, norm)])
 
     def forward(self, features: Tensor, sites: Sites) -> Tensor:
         """Float [V, inputs] of ``sites`` to [V, 3 * width]."""
@@ -42,14 +53,14 @@ class SparseUNet(nn.Module):
 class Residual(nn.Module):
     """conv - norm - ReLU - conv - norm, added to the input (1x1 convolved if channels change), ReLU."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        """Fresh weights."""
+    def __init__(self, inputs: int, outputs: int, norm: str = "batch") -> None:
+        """Fresh weights; see ``NORMS``."""
         super().__init__()
-        self.conv1, self.norm1 = SubmanifoldConv3d(inputs, outputs), VoxelBatchNorm(outputs)
-        self.conv2, self.norm2 = SubmanifoldConv3d(outputs, outputs), VoxelBatchNorm(outputs)
+        self.conv1, self.norm1 = SubmanifoldConv3d(inputs, outputs), NORMS[norm](outputs)
+        self.conv2, self.norm2 = SubmanifoldConv3d(outputs, outputs), NORMS[norm](outputs)
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Linear(inputs, outputs, bias=False), VoxelBatchNorm(outputs))
+            self.shortcut = nn.Sequential(nn.Linear(inputs, outputs, bias=False), NORMS[norm](outputs))
 
     def forward(self, features: Tensor, sites: Sites) -> Tensor:
         """Float [V, inputs] to [V, outputs]."""
@@ -60,9 +71,9 @@ class Residual(nn.Module):
 class _Conv(nn.Module):
     """A sparse convolution, normalised, with ReLU."""
 
-    def __init__(self, conv: nn.Module, outputs: int) -> None:
+    def __init__(self, conv: nn.Module, outputs: int, norm: str) -> None:
         super().__init__()
-        self.conv, self.norm = conv, VoxelBatchNorm(outputs)
+        self.conv, self.norm = conv, NORMS[norm](outputs)
 
     def forward(self, features: Tensor, sites: Sites) -> Tensor:
         return torch.relu(self.norm(self.conv(features, sites)))

@@ -280,3 +280,5 @@ def test_bad_parents_and_settings() -> None:
         net.run_level(1, coordinates + 1, torch.zeros(8, 24), state)
     with pytest.raises(SettingsError, match="backbone is 'resnet', expected one of"):
         IoarNet(replace(PRESETS["small"], backbone="resnet"))
+    with pytest.raises(SettingsError, match="voxel_norm is 'instance', expected one of"):
+        IoarNet(replace(PRESETS["small"], voxel_norm="instance"))
