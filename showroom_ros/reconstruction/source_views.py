@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,9 +15,9 @@ from showroom_ros.geometry.se3 import inverse
 T = TypeVar("T")
 
 IDEAL_BASELINE_M = 0.25
-"""Distance between cameras at which depth of a room is told best: enough parallax, little occlusion."""
+"""Baseline at which depth of a room is told best: enough parallax, little occlusion."""
 MIN_BASELINE_M = 0.03
-"""Cameras nearer than this tell no depth of a room."""
+"""Cameras nearer than this tell no depth of a room: 0.9 degrees of parallax at 2 m."""
 MIN_OVERLAP = 0.25
 """Share of what the reference sees that a source must see too."""
 _DEPTHS_M = (1.0, 2.0, 3.5)
@@ -89,10 +89,7 @@ def frustum_overlap(
     camera: Camera, T_world_camera: NDArray[np.float64], other: Camera, T_world_other: NDArray[np.float64]
 ) -> float:
     """Share of the points that ``camera`` sees at 1, 2 and 3.5 m that the other sees too."""
-    u = (np.linspace(0.05, 0.95, 6) * camera.width - 0.5 - camera.cx) / camera.fx
-    v = (np.linspace(0.05, 0.95, 5) * camera.height - 0.5 - camera.cy) / camera.fy
-    x, y, z = np.meshgrid(u, v, _DEPTHS_M, indexing="ij")
-    points = np.stack([x * z, y * z, z], -1).reshape(-1, 3)
+    points = (_rays(camera)[:, None] * np.array(_DEPTHS_M)[:, None]).reshape(-1, 3)
     T_other_camera = inverse(T_world_other) @ T_world_camera
     seen = points @ T_other_camera[:3, :3].T + T_other_camera[:3, 3]
     depth = np.maximum(seen[:, 2], 1e-6)
@@ -101,11 +98,29 @@ def frustum_overlap(
     return float((inside & (seen[:, 2] > 0.1)).mean())
 
 
+def baseline_across_m(camera: Camera, T_world_camera: NDArray[np.float64], T_world_other: NDArray[np.float64]) -> float:
+    """The part of a baseline that makes parallax: that across the viewing rays, root mean square over the image.
+
+    Straight forward motion makes some, away from the middle of the image; turning makes none.
+    """
+    rays = _rays(camera)
+    step = (inverse(T_world_camera) @ T_world_other)[:3, 3]
+    return float(np.sqrt((np.cross(step, rays / np.linalg.norm(rays, axis=1, keepdims=True)) ** 2).sum(1).mean()))
+
+
+def _rays(camera: Camera) -> NDArray[np.float64]:
+    """Rays [30, 3] with z = 1 all over the image."""
+    u = (np.linspace(0.05, 0.95, 6) * camera.width - 0.5 - camera.cx) / camera.fx
+    v = (np.linspace(0.05, 0.95, 5) * camera.height - 0.5 - camera.cy) / camera.fy
+    x, y = np.meshgrid(u, v, indexing="ij")
+    return np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
+
+
 def usefulness(
     camera: Camera, T_world_camera: NDArray[np.float64], other: Camera, T_world_other: NDArray[np.float64]
 ) -> float:
     """How well another view tells depth of this one, 0 (not at all) to 1."""
-    baseline_m = float(np.linalg.norm(T_world_other[:3, 3] - T_world_camera[:3, 3]))
+    baseline_m = baseline_across_m(camera, T_world_camera, T_world_other)
     if baseline_m < MIN_BASELINE_M:
         return 0.0
     overlap = frustum_overlap(camera, T_world_camera, other, T_world_other)
@@ -141,13 +156,3 @@ def choose_sources(
         distance = pose_distance(candidates[best].T_world_camera, np.stack([k.T_world_camera for k in candidates]))
         left *= 1.0 - 0.7 * np.exp(-((distance / 0.08) ** 2))
     return [candidates[index] for index in chosen]
-
-
-def parallax_deg(T_world_camera: NDArray[np.float64], sources: Sequence[Keyframe[T]], depth_m: float = 2.0) -> float:
-    """Largest angle under which a point in front, at a distance, is seen between the view and a source."""
-    if not sources:
-        return 0.0
-    point = T_world_camera[:3, 3] + depth_m * T_world_camera[:3, 2]
-    rays = [point - T_world_camera[:3, 3]] + [point - source.T_world_camera[:3, 3] for source in sources]
-    units = [ray / np.linalg.norm(ray) for ray in rays]
-    return float(np.degrees(max(np.arccos(np.clip(units[0] @ unit, -1, 1)) for unit in units[1:])))
