@@ -134,7 +134,7 @@ class PublishSettings:
 
     mesh: bool = setting(True, "publish ~/mesh while somebody subscribes", live=True)
     points: bool = setting(True, "publish ~/points while somebody subscribes", live=True)
-    depth: bool = setting(True, "publish ~/depth while somebody subscribes", live=True)
+    depth: bool = setting(True, "publish ~/depth and ~/view while somebody subscribes", live=True)
     points_rate_hz: float = setting(1.0, "how often the whole cloud is sent", minimum=0.0, maximum=100.0, live=True)
     status_rate_hz: float = setting(1.0, "how often ~/status and /diagnostics are sent", minimum=0.01, maximum=100.0)
     measured: bool = setting(True, "show MEASURED surface", live=True)

@@ -23,9 +23,9 @@ SENSORS = sorted((ROOT / "config" / "sensors").glob("*.yaml"))
 DEFAULTS = {item.name: item.default for item in ARGUMENTS}
 EXPECTED_ARGUMENTS = {
     *("rosbag", "rosbag_args", "use_sim_time", "rviz", "rviz_cfg", "viewer", "params_file", "sensor", "namespace"),
-    *("log_level", "autostart", "method", "device", "model_file", "pose_source", "world_frame", "color_transport"),
-    *("depth_transport", "rgb_topic", "depth_topic", "camera_info_topic", "depth_camera_info_topic", "odom_topic"),
-    *("pose_topic", "host", "port"),
+    *("log_level", "autostart", "method", "device", "model_file", "use_depth", "pose_source", "world_frame"),
+    *("color_transport", "depth_transport", "rgb_topic", "depth_topic", "odom_topic", "pose_topic"),
+    *("camera_info_topic", "depth_camera_info_topic", "host", "port"),
 }
 
 
@@ -107,6 +107,18 @@ def test_arguments_reach_the_nodes_they_concern():
     assert node_parameters("viewer_node", values) == {"autostart": False, "viewer.port": 9000}
 
 
+def test_a_method_that_predicts_comes_with_its_network(tmp_path):
+    values = {**DEFAULTS, "method": "ioar", "model_file": "mine.safetensors", "use_depth": "false"}
+    assert node_parameters("reconstruction_node", values) == {
+        "autostart": True,
+        "reconstruction.method": "ioar",
+        "reconstruction.model_file": "mine.safetensors",
+    }
+    assert node_parameters("keyframe_node", values) == {"autostart": True, "keyframes.use_depth": False}
+    (tmp_path / "mine.yaml").write_text("reconstruction: {method: plane_sweep}")
+    assert plan(params_file=str(tmp_path / "mine.yaml"), model_file="none").nodes, "the file may name the method"
+
+
 def test_rviz_follows_the_namespace():
     with_namespace = plan(rviz="true", namespace="robot1")
     assert ("/reconstruction_node/mesh", "/robot1/reconstruction_node/mesh") in with_namespace.rviz_remappings
@@ -121,6 +133,8 @@ def test_rviz_follows_the_namespace():
         ({"params_file": "/nowhere.yaml"}, r"params_file: no such file"),
         ({"rviz_cfg": "/nowhere.rviz"}, r"rviz_cfg: no such file"),
         ({"sensor": "kodak"}, r"sensor 'kodak': .* one of azure_kinect, .*realsense_d435"),
+        ({"method": "lidar"}, r"argument method: .* expected one of sensor_depth, plane_sweep, ioar"),
+        ({"use_depth": "maybe"}, r"argument use_depth: 'keyframes.use_depth' is 'maybe', expected bool"),
         ({"device": "tpu"}, r"argument device: 'reconstruction.device' is 'tpu', expected one of cpu, cuda"),
         ({"pose_source": "gps"}, r"argument pose_source: .* expected one of tf, odom, pose, none"),
         ({"port": "http"}, r"argument port: 'viewer.port' is 'http', expected int"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
+from showroom_ros.cli.method import with_method
 from showroom_ros.errors import SettingsError
 from showroom_ros.settings import Settings, load_settings, override
 
@@ -28,7 +29,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_from(arguments: argparse.Namespace, base: Settings | None = None) -> Settings:
-    """``base`` (the defaults if None), then the YAML files in order, then ``--set``.
+    """``base`` (the defaults if None), then the YAML files in order, then ``--set``, then ``--method`` and the like.
 
     Raises:
         SettingsError: unreadable file, unknown name, value out of range, ``--set`` without ``=``.
@@ -39,7 +40,7 @@ def settings_from(arguments: argparse.Namespace, base: Settings | None = None) -
         if not separator:
             raise SettingsError(f"--set '{assignment}': expected NAME=VALUE")
         settings = override(settings, {name: yaml.safe_load(value)}, "--set")
-    return settings
+    return with_method(settings, arguments)
 
 
 def progress_bar(description: str, unit: str = "frame") -> Progress:

@@ -14,6 +14,7 @@ import numpy as np
 
 from showroom_ros import __version__
 from showroom_ros.cli.common import add_settings_arguments, progress_bar, settings_from
+from showroom_ros.cli.method import add_method_arguments, method_report
 from showroom_ros.errors import ShowroomError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
     parser.add_argument("--image-format", choices=("raw", "jpeg"), default="jpeg", help="how the bag holds images")
     parser.add_argument("--view", action="store_true", help="show the map in the browser; the page stays up")
+    add_method_arguments(parser)
     add_settings_arguments(parser)
 
 
@@ -61,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     save_mesh(arguments.out / "mesh.ply", result.mesh)
     report = {
+        **method_report(settings),
         **stream_figures(result),
         **geometry_scores(result.mesh, sequence, settings),
         **color_scores(result.mesh, some_views(sequence)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from showroom_ros.cli.common import add_settings_arguments, progress_bar, settings_from
+from showroom_ros.cli.method import add_method_arguments, method_report
 
 if TYPE_CHECKING:
     from showroom_ros.reconstruction.offline import OfflineResult
@@ -21,11 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``showroom reconstruct``."""
     parser.add_argument("source", help="bag, data set folder or synthetic:SEED")
     parser.add_argument("--out", type=Path, default=Path("outputs/reconstruct"), help="folder for the results")
-    parser.add_argument("--keyframes-only", action="store_true", help="fuse what the live node would select")
+    parser.add_argument(
+        "--keyframes-only",
+        action="store_true",
+        help="fuse what the node would select; so do methods that predict",
+    )
     parser.add_argument(
         "--peer", choices=("open3d", "none"), default="open3d", help="score against its mesh if no truth"
     )
     parser.add_argument("--json", type=Path, help="also write the report here")
+    add_method_arguments(parser)
     add_settings_arguments(parser)
 
 
@@ -38,22 +44,24 @@ def run(arguments: argparse.Namespace) -> None:
     from showroom_ros.reconstruction.outputs import make_parent
 
     settings = settings_from(arguments)
+    how = method_report(settings)
     make_parent(arguments.out / "mesh.ply")  # before the work, not after
     sequence = open_sequence(arguments.source)
     result = reconstruct(
         sequence,
         settings,
-        keyframes_only=arguments.keyframes_only,
+        keyframes_only=arguments.keyframes_only or None,
         skip=is_held_back,
         progress=progress_bar("fusing"),
     )
     write_results(result, settings, arguments.out)
     report = measured(result, sequence, settings, arguments.peer)
-    report["source"] = arguments.source
+    report |= {"source": arguments.source, **how}
     report = write_map_report(report, result.mesh, sequence, settings, arguments.out, f"{sequence.name}: reconstructed")
     if arguments.json:
         write_json(arguments.json, report)
-    for name in ("frames_fused", "frames_rejected", "triangles", "reference", "f_score", "color_reprojection"):
+    headline = ("frames_fused", "frames_rejected", "triangles", "reference", "f_score", "color_reprojection")
+    for name in ("method", *headline, *(["note"] if result.note else [])):
         print(f"{name:20} {report.get(name)}")
     print(f"written to {arguments.out}")
 
@@ -86,25 +94,36 @@ def write_results(result: OfflineResult, settings: Settings, out: Path) -> None:
 
 
 def measured(result: OfflineResult, sequence: Sequence, settings: Settings, peer: str) -> dict[str, Any]:
-    """Counts, geometry against the true mesh (or a peer's mesh of the same frames), colours in held-back frames."""
-    from showroom_ros.cli.scoring import color_scores, geometry_scores, some_views
-    from showroom_ros.evaluation.mesh import evaluate_mesh
+    """Counts, geometry, and colours in held-back frames."""
+    from showroom_ros.cli.scoring import color_scores, some_views
 
     report: dict[str, Any] = {
-        "frames_fused": len(result.used),
+        "frames_fused": len(result.used) - len(result.without_depth),
+        "frames_without_depth": len(result.without_depth),
         "frames_rejected": len(result.rejected),
         "rejected": {str(index): reason for index, reason in list(result.rejected.items())[:20]},
+        "note": result.note,
         "triangles": len(result.mesh.triangles),
         "map_bytes": result.reconstructor.volume.memory_bytes,
     }
-    scores = geometry_scores(result.mesh, sequence, settings)
-    if scores:
-        report |= {"reference": "true mesh", **scores}
-    elif peer == "open3d":
-        from showroom_ros.benchmarks.open3d_peer import fuse_with_open3d
-
-        reference = fuse_with_open3d((sequence[index] for index in result.used), settings.map)
-        report |= {"reference": "Open3D VoxelBlockGrid", **evaluate_mesh(result.mesh, reference).to_dict()}
     held_back = [index for index in range(len(sequence)) if is_held_back(index)]
     views = some_views(sequence, indices=held_back)
-    return {**report, **(color_scores(result.mesh, views) if views else {})}
+    colors = color_scores(result.mesh, views) if views else {}
+    return {**report, **_geometry(result, sequence, settings, peer), **colors}
+
+
+def _geometry(result: OfflineResult, sequence: Sequence, settings: Settings, peer: str) -> dict[str, Any]:
+    """Scores against the true mesh, or else against a peer's mesh of the sensor's depth in the same frames."""
+    from showroom_ros.cli.scoring import geometry_scores
+    from showroom_ros.evaluation.mesh import evaluate_mesh
+
+    scores = geometry_scores(result.mesh, sequence, settings)
+    if scores:
+        return {"reference": "true mesh", **scores}
+    with_depth = [index for index in result.used if sequence[index].depth is not None]
+    if peer == "none" or not with_depth:
+        return {}
+    from showroom_ros.benchmarks.open3d_peer import fuse_with_open3d
+
+    reference = fuse_with_open3d((sequence[index] for index in with_depth), settings.map)
+    return {"reference": "Open3D VoxelBlockGrid", **evaluate_mesh(result.mesh, reference).to_dict()}

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from showroom_ros.cli.common import add_settings_arguments, progress_bar, settings_from
+from showroom_ros.cli.method import add_method_arguments
 from showroom_ros.errors import SettingsError
 
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", default="", help="put before every node and topic")
     parser.add_argument("--remap", action="append", default=[], metavar="FROM:=TO", help="topic remapping; repeatable")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warn", "error"))
+    add_method_arguments(parser)
     add_settings_arguments(parser)
 
 

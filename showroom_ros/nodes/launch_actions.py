@@ -118,8 +118,7 @@ def rviz_launch_description() -> LaunchDescription:
 def arguments_of(node: str) -> list[Argument]:
     """The launch arguments one node's part takes."""
     transports = ("rgb_topic", "depth_topic") if node == "keyframe_node" else ()
-    model = ("model_file",) if node == "reconstruction_node" else ()
-    names = (*_FOR_EVERY_NODE, *transports, *model)
+    names = (*_FOR_EVERY_NODE, *transports)
     return [item for item in ARGUMENTS if node in item.nodes or item.name in names]
 
 

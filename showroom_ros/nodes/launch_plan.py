@@ -55,9 +55,16 @@ ARGUMENTS = (
     Argument("namespace", "", "put before every node and relative topic"),
     Argument("log_level", "info", "debug, info, warn or error"),
     Argument("autostart", "true", "configure and activate the nodes", "autostart", (KEYFRAMES, RECONSTRUCTION, VIEWER)),
-    Argument("method", "", "source of geometry", "reconstruction.method", (RECONSTRUCTION,)),
-    Argument("device", "", "where the volume lives: cpu or cuda", "reconstruction.device", (RECONSTRUCTION,)),
-    Argument("model_file", "", "weights, for methods with a network"),
+    Argument("method", "", "sensor_depth, plane_sweep or ioar", "reconstruction.method", (RECONSTRUCTION,)),
+    Argument("device", "", "where map and network live: cpu or cuda", "reconstruction.device", (RECONSTRUCTION,)),
+    Argument(
+        "model_file",
+        "",
+        "weights of the method's network; empty = those shipped; none = plane_sweep without a network",
+        "reconstruction.model_file",
+        (RECONSTRUCTION,),
+    ),
+    Argument("use_depth", "", "false: colour alone", "keyframes.use_depth", (KEYFRAMES,)),
     Argument("pose_source", "", "tf, odom, pose or none", "pose.source", (KEYFRAMES, RECONSTRUCTION)),
     Argument("world_frame", "", "frame the map is built in", "pose.world_frame", (KEYFRAMES, RECONSTRUCTION)),
     Argument("color_transport", "", "raw or compressed", "sync.color_transport", (KEYFRAMES,)),
@@ -203,7 +210,7 @@ def _check_files(values: Mapping[str, str]) -> None:
 
 
 def _check_model_file(values: Mapping[str, str]) -> None:
-    method = values.get("method") or Settings().reconstruction.method
+    method = values.get("method") or ("" if values.get("params_file") else Settings().reconstruction.method)
     if values.get("model_file") and method == "sensor_depth":
         raise SettingsError(
             f"launch argument model_file is '{values['model_file']}', but method {method} has no network; leave it out"

@@ -14,6 +14,7 @@ from showroom_ros.errors import ShowroomError
 from showroom_ros.nodes.bag_player_node import BagPlayer
 from showroom_ros.nodes.graph import GraphOptions, NodeGraph
 from showroom_ros.nodes.map_client import MapClient
+from showroom_ros.ros.map_status import is_dealt_with
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.settings import Settings
 
@@ -141,18 +142,17 @@ def _wait_until_up(client: MapClient, graph: NodeGraph) -> None:
 
 
 def _wait_until_settled(client: MapClient, graph: NodeGraph) -> None:
-    """Until nothing has arrived for a while and every view received was dealt with."""
-    deadline = time.monotonic() + _SETTLE_TIMEOUT_S
+    """Until nothing has arrived for a while and every view received was dealt with, or nothing goes on any more."""
     last: tuple[int, ...] = ()
     since = time.monotonic()
-    while time.monotonic() < deadline:
+    while time.monotonic() - since < _SETTLE_TIMEOUT_S:
         graph.check_alive()
         status = client.status
-        views = (status.views_received, status.views_fused) if status is not None else ()
+        views = (status.views_received, status.views_fused, status.views_without_depth) if status is not None else ()
         state = (len(client.arrivals), *views, len(client.keyframe_stamps_ns))
         if state != last:
             last, since = state, time.monotonic()
-        elif time.monotonic() - since > _SETTLE_S:
+        elif status is not None and is_dealt_with(status) and time.monotonic() - since > _SETTLE_S:
             return
         time.sleep(0.05)
 

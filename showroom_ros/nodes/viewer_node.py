@@ -115,6 +115,12 @@ def status_table(status: Status, keyframes_hz: float) -> Mapping[str, str]:
         "Fuse, mesh": f"{status.integrate_ms:.1f}, {status.mesh_update_ms:.1f} ms",
         "Dropped": f"{status.views_dropped:,}",
     }
+    if status.estimate_ms >= 1:
+        table["Estimate depth"] = f"{status.estimate_ms:.0f} ms"
+    if status.views_without_depth:
+        table["Without depth"] = f"{status.views_without_depth:,}"
+    if status.note:
+        table["Note"] = status.note
     if status.views_rejected:
         table["Rejected"] = f"{status.views_rejected:,}"
     if status.blocks_evicted:

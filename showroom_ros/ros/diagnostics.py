@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from showroom_ros.errors import ShowroomError
 STALE_AFTER_S = 5.0
 _LOG_INTERVAL_S = 5.0
 _RATE_WINDOW = 50
+_NUMBER = re.compile(r"\d+")
 
 
 class InputMonitor:
@@ -113,17 +115,27 @@ class ErrorLog:
     def report(self, error: ShowroomError) -> None:
         """Counts ``error``; logs it unless one with the same beginning was logged a moment ago."""
         text = str(error)
-        kind = text.split(":")[0]
-        now_s = time.monotonic()
         with self._lock:
             self.count += 1
             self.last = text
+        if self._is_new(text):
+            self._node.get_logger().warning(text)
+
+    def note(self, text: str) -> None:
+        """Logs what is worth knowing but no error, unless the like of it was logged a moment ago."""
+        if self._is_new(text):
+            self._node.get_logger().info(text)
+
+    def _is_new(self, text: str) -> bool:
+        kind = _NUMBER.sub("", text.split(":")[0])
+        now_s = time.monotonic()
+        with self._lock:
             if now_s - self._logged_s.get(kind, -float("inf")) < _LOG_INTERVAL_S:
-                return
+                return False
             if len(self._logged_s) > 100:
                 self._logged_s.clear()
             self._logged_s[kind] = now_s
-        self._node.get_logger().warning(text)
+        return True
 
 
 class Diagnostics:

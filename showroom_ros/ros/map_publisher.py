@@ -1,4 +1,4 @@
-"""Everything ``reconstruction_node`` sends: mesh, cloud, depth, path."""
+"""Everything ``reconstruction_node`` sends of its map: mesh, cloud, views with their depth, path."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from showroom_ros.ros.cdr import (
     image_bytes,
     marker_array_bytes,
     point_cloud2_bytes,
+    view_bytes,
 )
 from showroom_ros.ros.conversions import pose_message, stamp_from_ns
+from showroom_ros.ros.interfaces import View as ViewMessage
 from showroom_ros.ros.map_messages import MarkerBook, marker_messages
-from showroom_ros.ros.qos import map_qos, mesh_qos, output_qos
+from showroom_ros.ros.qos import map_qos, mesh_qos, output_qos, view_qos
 from showroom_ros.scene.mesh import BlockIndex, MapUpdate, Mesh
 from showroom_ros.scene.view import Provenance, View
 from showroom_ros.settings import PublishSettings
@@ -50,7 +52,7 @@ class MapPublisher:
         """Creates the publishers.
 
         Args:
-            node: owns the topics ``~/mesh``, ``~/points``, ``~/depth/...`` and ``~/path``.
+            node: owns the topics ``~/mesh``, ``~/points``, ``~/view``, ``~/depth/...`` and ``~/path``.
             settings: what is sent.
             world_frame: frame of the map.
         """
@@ -61,6 +63,8 @@ class MapPublisher:
         self._points = node.create_publisher(PointCloud2, "~/points", map_qos())
         self._depth = node.create_publisher(Image, "~/depth/image", output_qos())
         self._depth_info = node.create_publisher(CameraInfo, "~/depth/camera_info", output_qos())
+        self._confidence = node.create_publisher(Image, "~/depth/confidence", output_qos())
+        self._view = node.create_publisher(ViewMessage, "~/view", view_qos())
         self._path = node.create_publisher(Path, "~/path", map_qos())
         self._poses: list[PoseStamped] = []
         self._blocks: dict[BlockIndex, Mesh] = {}
@@ -139,14 +143,23 @@ class MapPublisher:
         )
 
     def publish_view(self, view: View) -> None:
-        """Sends the view's depth and remembers its pose for the path."""
+        """Sends the view as it was fused, its depth and confidence, and remembers its pose for the path.
+
+        Whoever watches depth gets the calibration of it with each image: predicted depth may be of another size
+        than the camera's images.
+        """
         if view.T_world_camera is not None:
             pose = PoseStamped(pose=pose_message(view.T_world_camera))
             pose.header.frame_id, pose.header.stamp = self._frame, stamp_from_ns(view.stamp_ns)
             self._poses.append(pose)
         if self.settings.depth and view.depth is not None and self._depth.get_subscription_count():
             self._send(self._depth, image_bytes(view.depth, "32FC1", view.frame_id, view.stamp_ns))
+        if self.settings.depth and view.depth is not None and self._depth_info.get_subscription_count():
             self._send(self._depth_info, camera_info_bytes(view.camera, view.frame_id, view.stamp_ns))
+        if self.settings.depth and view.confidence is not None and self._confidence.get_subscription_count():
+            self._send(self._confidence, image_bytes(view.confidence, "32FC1", view.frame_id, view.stamp_ns))
+        if self.settings.depth and self._view.get_subscription_count():
+            self._send(self._view, view_bytes(view, self._frame))
 
     def publish_path(self) -> None:
         """Sends the path if it has grown."""
@@ -159,7 +172,8 @@ class MapPublisher:
 
     def close(self) -> None:
         """Removes the publishers."""
-        for publisher in (self._mesh, self._points, self._depth, self._depth_info, self._path):
+        depth = (self._depth, self._depth_info, self._confidence, self._view)
+        for publisher in (self._mesh, self._points, *depth, self._path):
             self._node.destroy_publisher(publisher)
 
     def _send(self, publisher: Publisher, message: Any) -> None:

@@ -1,4 +1,4 @@
-"""Services that run on a worker: in line with everything else that touches what it owns."""
+"""Services that run on a worker, between its items: one thread touches what it owns."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class WorkerServices:
     def _answer(self, action: Callable[[], str], response: Any) -> Any:
         """What went wrong is the answer, not an exception."""
         try:
-            response.message = self._worker.call(action, timeout_s=TIMEOUT_S)
+            response.message = self._worker.call(action, timeout_s=TIMEOUT_S, ahead=True)
             response.success = True
         except ShowroomError as error:
             response.success, response.message = False, str(error)

@@ -1,7 +1,7 @@
 """One thread that does all work on one thing (a map, a set of waiting frames), fed by a bounded queue.
 
-Callbacks only ``submit``; services ``call``. Everything runs in the order it came, so nothing else
-needs a lock.
+Callbacks only ``submit``; services ``call``. Everything runs in the order it came, but for calls that go
+ahead of what waits; nothing else needs a lock.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Worker(Generic[Item]):
         self._handle, self._on_error, self._on_fatal, self._on_wake = handle, on_error, on_fatal, on_wake
         self._queue_size = queue_size
         self._tasks: deque[tuple[str, Any]] = deque()
+        self._ahead: deque[tuple[str, Any]] = deque()
         self._items_waiting = 0
         self._condition = threading.Condition()
         self._is_awake = False
@@ -81,8 +82,10 @@ class Worker(Generic[Item]):
             self._items_waiting += 1
             self._condition.notify()
 
-    def call(self, function: Callable[[], Result], timeout_s: float | None = None) -> Result:
+    def call(self, function: Callable[[], Result], timeout_s: float | None = None, *, ahead: bool = False) -> Result:
         """Runs ``function`` after everything queued before it and returns its result (or raises its error).
+
+        With ``ahead`` it runs as soon as the item at work is done, before all items that wait.
 
         Calls are never dropped. Must not be used on the worker's own thread.
 
@@ -93,7 +96,7 @@ class Worker(Generic[Item]):
         with self._condition:
             if self._is_stopping:
                 raise ShowroomError(f"{self._thread.name} is stopped")
-            self._tasks.append(("call", (function, future)))
+            (self._ahead if ahead else self._tasks).append(("call", (function, future)))
             self._condition.notify()
         try:
             return future.result(timeout_s)
@@ -117,13 +120,17 @@ class Worker(Generic[Item]):
     def wait_idle(self, timeout_s: float = 10.0) -> bool:
         """Waits until nothing is queued or running; returns whether that came true."""
         with self._condition:
-            return self._condition.wait_for(lambda: not self._tasks and not self._is_busy, timeout_s)
+            return self._condition.wait_for(
+                lambda: not self._ahead and not self._tasks and not self._is_busy, timeout_s
+            )
 
     def stop(self, timeout_s: float = 10.0) -> bool:
         """Finishes the running item, forgets the rest, fails waiting calls; returns whether the thread ended."""
         with self._condition:
             self._is_stopping = True
-            tasks, self._tasks = list(self._tasks), deque()
+            tasks = [*self._ahead, *self._tasks]
+            self._ahead.clear()
+            self._tasks.clear()
             self._items_waiting = 0
             self._condition.notify_all()
         for kind, task in tasks:
@@ -151,13 +158,14 @@ class Worker(Generic[Item]):
         with self._condition:
             self._is_busy = False
             self._condition.notify_all()
-            self._condition.wait_for(lambda: self._tasks or self._is_awake or self._is_stopping)
+            self._condition.wait_for(lambda: self._ahead or self._tasks or self._is_awake or self._is_stopping)
             if self._is_stopping:
                 return False
             self._is_busy = True
-            kind, task = self._tasks.popleft() if self._tasks else ("wake", None)
+            queue = self._ahead or self._tasks
+            kind, task = queue.popleft() if queue else ("wake", None)
             self._items_waiting -= kind == "item"
-            is_awake = self._is_awake and not self._tasks
+            is_awake = self._is_awake and not self._ahead and not self._tasks
             self._is_awake = self._is_awake and not is_awake
         if kind == "call":
             self._run_call(*cast(tuple, task))

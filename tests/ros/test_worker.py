@@ -53,6 +53,35 @@ def test_calls_run_in_order_with_items_on_the_workers_thread():
     worker.stop()
 
 
+def test_calls_may_go_ahead_of_items_that_wait():
+    gate, entered, seen = threading.Event(), threading.Event(), []
+
+    def handle(item):
+        entered.set()
+        gate.wait(5)
+        seen.append(item)
+
+    worker, _, _ = start(handle)
+    for index in range(5):
+        worker.submit(index)
+    assert entered.wait(5)
+    calls = [
+        threading.Thread(target=worker.call, args=(lambda: seen.append("in line"),)),
+        threading.Thread(target=worker.call, args=(lambda: seen.append("ahead"),), kwargs={"ahead": True}),
+    ]
+    for call in calls:
+        call.start()
+    deadline = time.monotonic() + 5
+    while not (worker._ahead and len(worker._tasks) == 5) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    gate.set()
+    assert worker.wait_idle()
+    assert seen == [0, "ahead", 1, 2, 3, 4, "in line"]
+    for call in calls:
+        call.join(5)
+    worker.stop()
+
+
 def test_errors_of_users_are_handed_over_and_the_worker_goes_on():
     seen = []
 
