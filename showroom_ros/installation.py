@@ -1,7 +1,9 @@
-"""Where the files that belong to this package lie, and which code it is: in a checkout or installed."""
+"""Which code this is, where the files that belong to it lie (in a checkout or installed), and on what machine."""
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +39,18 @@ def commit(root: Path = SOURCE) -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def cpu_name() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def usable_cores() -> int | None:
+    """Cores this process may use; None = unknown."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace, tasks: Mapping[str, str] | None = None) -
     torch = _torch()
     from showroom_ros.training.processes import Processes
     from showroom_ros.training.recipe import plain_recipe
+    from showroom_ros.training.sanity import overfit
     from showroom_ros.training.tasks import TASKS, task_kind
     from showroom_ros.training.trainer import Trainer
 
@@ -81,22 +82,22 @@ def run(arguments: argparse.Namespace, tasks: Mapping[str, str] | None = None) -
     if arguments.show_recipe:
         print(json.dumps(plain_recipe(recipe), indent=2))
         return 0
-    if arguments.out is None and not arguments.overfit:
+    if arguments.overfit:
+        before, after = overfit(kind, recipe, arguments.overfit, device=arguments.device, init=arguments.init)
+        print(f"one batch, {arguments.overfit} steps: loss {before:.6g} -> {after:.6g}")
+        return 0
+    if arguments.out is None:
         raise SettingsError("--out DIR is missing: where checkpoints and weights go")
     trainer = Trainer(
         kind,
         recipe,
-        arguments.out or Path(),
+        arguments.out,
         device=arguments.device,
         processes=Processes.of_environment(),
         command=shlex.join(["showroom", *sys.argv[1:]]),
     )
     if arguments.init:
         trainer.initialise(arguments.init)
-    if arguments.overfit:
-        before, after = trainer.overfit(arguments.overfit)
-        print(f"one batch, {arguments.overfit} steps: loss {before:.6g} -> {after:.6g}")
-        return 0
     return _train(trainer, arguments)
 
 
@@ -116,13 +117,16 @@ def _train(trainer: Any, arguments: argparse.Namespace) -> int:
 
 def _begin(trainer: Any, arguments: argparse.Namespace) -> None:
     """From a checkpoint or from the beginning; never over a training that is there."""
-    from showroom_ros.training.trainer import LAST
+    from showroom_ros.training.trainer import FILES, LAST
 
     last = arguments.out / LAST
     if arguments.resume and trainer.resume():
         _log.info("%s: going on at step %d", last, trainer.step)
     elif last.exists() and not arguments.overwrite:
         raise OutputError(f"{last}: a training is there; go on with --resume, begin anew with --overwrite")
+    if arguments.overwrite and trainer.processes.leads:
+        for name in FILES:
+            (arguments.out / name).unlink(missing_ok=True)
 
 
 def recipe_of(arguments: argparse.Namespace, kind: TaskKind) -> Recipe:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,7 +11,7 @@ import numpy as np
 import psutil
 
 from showroom_ros import __version__
-from showroom_ros.installation import commit
+from showroom_ros.installation import commit, cpu_name, usable_cores
 
 
 def environment() -> dict[str, Any]:
@@ -32,17 +30,8 @@ def environment() -> dict[str, Any]:
 def hardware() -> dict[str, Any]:
     """Processor, cores this process may use, memory and operating system."""
     return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"

@@ -13,9 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 from showroom_ros.errors import ShowroomError
 from showroom_ros.training.task import Batch, Samples, Task
 
-WAIT_S = 600
-"""A sample that takes longer than this stops training with an error of torch."""
-
 
 @dataclass(frozen=True)
 class _Failed:
@@ -68,12 +65,24 @@ def batches(
         collate_fn=_Collate(task),
         pin_memory=device.type == "cuda",
         worker_init_fn=_outlive_signals,
-        timeout=WAIT_S if workers else 0,
     )
-    for batch in loader:
+    source = iter(loader)
+    while (batch := _next(source)) is not None:
         if isinstance(batch, _Failed):
             raise batch.error(f"sample {batch.number}: {batch.message}")
         yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def _next(source: Iterator[Batch | _Failed]) -> Batch | _Failed | None:
+    """The next batch, None after the last."""
+    try:
+        return next(source, None)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ShowroomError(
+            f"a process that makes samples died, perhaps for lack of memory (then fewer workers will do): {error}"
+        ) from error
 
 
 def _outlive_signals(worker: int) -> None:

@@ -29,8 +29,9 @@ class Checkpoint:
         scaler: state dict of the gradient scaler (empty without fp16).
         best_loss: lowest validation loss so far; None = not validated yet.
         best_step: steps done when it was reached.
+        metrics: of the last validation.
         seconds: of training so far.
-        identity: what must be equal to go on: network, version, preset, network settings, data id.
+        identity: what must be equal to go on: network, version, preset, optimizer, data id.
         recipe: as ``plain_recipe`` gives it.
     """
 
@@ -41,6 +42,7 @@ class Checkpoint:
     scaler: dict[str, Any]
     best_loss: float | None
     best_step: int
+    metrics: dict[str, float]
     seconds: float
     identity: dict[str, Any]
     recipe: dict[str, Any]

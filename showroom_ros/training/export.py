@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,16 @@ import torch
 from torch import nn
 
 from showroom_ros import __version__
-from showroom_ros.installation import commit
+from showroom_ros.installation import commit, cpu_name, usable_cores
 from showroom_ros.networks.kind import NetworkKind
 from showroom_ros.networks.weights import save_weights
 from showroom_ros.scene.output_file import atomic_output
 from showroom_ros.training.recipe import Recipe, plain_recipe
 
-CARD = "card.json"
+
+def card_of(weights: str) -> str:
+    """Name of the card of a file of weights: ``card.json`` of ``weights.safetensors``."""
+    return weights.replace("weights", "card").replace(".safetensors", ".json")
 
 
 def export(
@@ -38,7 +39,7 @@ def export(
     """Writes weights to ``path`` and their card beside it.
 
     Args:
-        path: ``weights.safetensors`` has ``card.json``, ``weights_last.safetensors`` has ``card_last.json``.
+        path: of the weights; the card's name is ``card_of`` theirs.
         kind: of the network.
         recipe: it was trained by.
         network: its weights are written.
@@ -75,14 +76,11 @@ def export(
     }
     told = ("data_id", "steps", "seed", "metrics", "command", "package", "commit")
     save_weights(path, kind, recipe.network_settings, network.state_dict(), {name: card[name] for name in told})
-    with atomic_output(path.with_name(path.name.replace("weights", "card").replace(".safetensors", ".json"))) as file:
+    with atomic_output(path.with_name(card_of(path.name))) as file:
         file.write(json.dumps(card, indent=2).encode() + b"\n")
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """What trained: the GPU's name, or the processor's kind, and the cores this process may use."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "device": name,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    }
+    """What trained: the GPU or the processor, and the cores this process may use."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    return {"device": name, "cores": usable_cores()}

@@ -52,6 +52,6 @@ def sample_numbers(recipe: Recipe, step: int, micro: int, rank: int = 0, world: 
     return list(range(first, first + batch))
 
 
-def step_seed(seed: int, step: int, rank: int = 0) -> int:
-    """Seed of whatever a step draws besides its samples (dropout), 63 bits."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def step_seed(seed: int, step: int, micro: int = 0, rank: int = 0) -> int:
+    """Seed of whatever a batch draws besides its samples (dropout), 63 bits."""
+    return int(np.random.SeedSequence([seed, step, micro, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))

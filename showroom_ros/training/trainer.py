@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from showroom_ros.errors import SettingsError, ShowroomError, WeightsError
-from showroom_ros.networks.weights import load_weights
+from showroom_ros.errors import ShowroomError, WeightsError
+from showroom_ros.networks.weights import check_state, load_weights
+from showroom_ros.scene.output_file import atomic_output
 from showroom_ros.training.batches import batches
 from showroom_ros.training.checkpoint import Checkpoint, check_identity, load_checkpoint, save_checkpoint
+from showroom_ros.training.device import device_named, memory_advice
 from showroom_ros.training.ema import AveragedWeights
-from showroom_ros.training.export import export
+from showroom_ros.training.export import card_of, export
 from showroom_ros.training.optimization import Optimization
 from showroom_ros.training.processes import Processes
 from showroom_ros.training.progress import Progress, Silent
 from showroom_ros.training.recipe import Recipe, plain_recipe
-from showroom_ros.training.schedule import batch_of, sample_numbers, step_seed
+from showroom_ros.training.schedule import sample_numbers, step_seed
 from showroom_ros.training.stopping import StopRequest
 from showroom_ros.training.task import Batch, TaskKind
+from showroom_ros.training.validation import Validation
 
 _log = logging.getLogger(__name__)
 
 LAST, BEST = "last.pt", "best.pt"
 WEIGHTS, LAST_WEIGHTS = "weights.safetensors", "weights_last.safetensors"
+RECIPE = "recipe.json"
+FILES = (LAST, BEST, WEIGHTS, LAST_WEIGHTS, card_of(WEIGHTS), card_of(LAST_WEIGHTS), RECIPE)
+"""What a training leaves behind, besides metrics and pictures."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,8 @@ class Trainer:
         self.device = device_named(device, self.processes.local_rank)
         self.task = kind.make(recipe.task, recipe.data, recipe.seed)
         self.samples = self.task.samples(False)
+        validates = self.processes.leads and (recipe.validate_every or recipe.picture_every)
+        self.validation = Validation(kind, recipe, self.task) if validates else None
         torch.manual_seed(recipe.seed)
         self.network: nn.Module = kind.network.build(recipe.network_settings).to(self.device)
         self.step = 0
@@ -133,6 +141,7 @@ class Trainer:
             return False
         checkpoint = load_checkpoint(path)
         check_identity(path, checkpoint.identity, self.identity())
+        check_state(checkpoint.network, self.network.state_dict(), str(path))
         self._tell_differences(checkpoint)
         self.network.load_state_dict(checkpoint.network)
         self._begin()
@@ -141,6 +150,7 @@ class Trainer:
             self.averaged.network.load_state_dict(checkpoint.averaged)
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
         self.best_loss, self.best_step = checkpoint.best_loss, checkpoint.best_step
+        self.metrics = checkpoint.metrics
         return True
 
     def identity(self) -> dict[str, Any]:
@@ -150,6 +160,7 @@ class Trainer:
             "network": self.kind.network.name,
             "version": self.kind.network.version,
             "preset": recipe["preset"],
+            "optimizer": recipe["optimizer"],
             "network settings": recipe["network_settings"],
             "data": self.samples.data_id,
         }
@@ -171,14 +182,14 @@ class Trainer:
         self.processes.join(self.device)
         self.processes.share_first(self.network)
         total = self.recipe.total_steps
-        progress = Progress(self.out, self.step, total) if self.processes.leads else Silent()
+        progress = self._progress()
         begun, before = time.monotonic(), self.seconds
         reason = ""
         try:
-            with _memory_advice(self.recipe), stop.on_signals():
+            with memory_advice(self.recipe), stop.on_signals():
                 source = self._batches()
                 while self.step < total and not reason:
-                    self._train_step(source, progress)
+                    self.train_step(source, progress)
                     self.seconds = before + time.monotonic() - begun
                     if self.processes.any(stop.wanted(), self.device):
                         reason = stop.reason or "another process was asked to stop"
@@ -187,6 +198,17 @@ class Trainer:
             progress.close()
             self.processes.leave()
         return TrainingResult(self.step, reason, self.metrics, self.best_loss)
+
+    def _progress(self) -> Progress:
+        """Prepares the folder, where this process leads."""
+        if not self.processes.leads:
+            return Silent()
+        for name in (LAST, BEST, WEIGHTS, LAST_WEIGHTS):
+            for rest in self.out.glob(f".{name}.*.part"):  # of a run that was killed while it wrote
+                rest.unlink(missing_ok=True)
+        with atomic_output(self.out / RECIPE) as file:
+            file.write(json.dumps(plain_recipe(self.recipe), indent=2).encode() + b"\n")
+        return Progress(self.out, self.step, self.recipe.total_steps)
 
     def _batches(self) -> Iterator[Batch]:
         """All batches from the present step on."""
@@ -198,16 +220,25 @@ class Trainer:
     def _numbers(self, step: int, micro: int) -> list[int]:
         return sample_numbers(self.recipe, step, micro, self.processes.rank, self.processes.world)
 
-    def _train_step(self, source: Iterator[Batch], progress: Progress) -> None:
-        """One step of the optimizer: accumulated, averaged over the processes, clipped, checked."""
+    def train_step(self, source: Iterator[Batch], progress: Progress) -> None:
+        """One step of the optimizer: accumulated, averaged over the processes, checked.
+
+        Args:
+            source: its ``recipe.accumulate`` batches, and those of the steps to come.
+            progress: hears of it.
+
+        Raises:
+            ShowroomError: loss or gradient is not finite.
+        """
         step, recipe = self.step, self.recipe
         self.network.train()
         self.task.prepare(self.network, step)
-        torch.manual_seed(step_seed(recipe.seed, step, self.processes.rank))
         parts: list[dict[str, Tensor]] = []
-        for _ in range(recipe.accumulate):
+        for micro in range(recipe.accumulate):
+            batch = next(source)
+            torch.manual_seed(step_seed(recipe.seed, step, micro, self.processes.rank))
             with self.optimization.autocast():
-                part = self.task.loss(self.network, next(source), step)
+                part = self.task.loss(self.network, batch, step)
             self.optimization.backward(part["loss"] / recipe.accumulate)
             parts.append({name: value.detach() for name, value in part.items()})
         means = {name: torch.stack([part[name].float() for part in parts]).mean() for name in parts[0]}
@@ -247,8 +278,7 @@ class Trainer:
         if recipe.validate_every and (step % recipe.validate_every == 0 or done):
             self._validate(progress)
         if recipe.picture_every and (step % recipe.picture_every == 0 or done):
-            with torch.no_grad(), self.optimization.autocast():
-                progress.picture(step, self.task.picture(self.evaluated.eval(), next(self._validation_batches())))
+            self._picture(progress)
         if ending or step % recipe.checkpoint_every == 0:
             save_checkpoint(self.out / LAST, self._checkpoint())
         if ending:
@@ -257,79 +287,24 @@ class Trainer:
                 self._export(WEIGHTS)
 
     def _validate(self, progress: Progress) -> None:
-        self.metrics = self.validate()
+        """Validates; the best so far is kept."""
+        assert self.validation is not None
+        self.metrics = self.validation.means(self.evaluated, self.optimization, self.step, self.device)
         progress.metrics(self.step, "validation", self.metrics)
         loss = self.metrics["loss"]
-        if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
+        if not math.isfinite(loss):
+            _log.warning("step %d: validation loss is %s", self.step, loss)
+        elif self.best_loss is None or loss < self.best_loss:
             self.best_loss, self.best_step = loss, self.step
             save_checkpoint(self.out / BEST, self._checkpoint())
             self._export(WEIGHTS)
 
     @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Means of the task's losses over the validation samples.
-
-        Raises:
-            ShowroomError: there are none.
-        """
-        network = self.evaluated.eval()
-        torch.manual_seed(step_seed(self.recipe.seed, self.step))
-        sums: dict[str, float] = {}
-        count = 0
-        for batch in self._validation_batches():
-            with self.optimization.autocast():
-                parts = self.task.loss(network, batch, self.step)
-            size = len(next(iter(batch.values())))
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + size * float(value)
-            count += size
-        return {name: value / count for name, value in sums.items()}
-
-    def _validation_batches(self) -> Iterator[Batch]:
-        recipe = self.recipe
-        task = self.task
-        if recipe.validation_data:
-            task = self.kind.make(recipe.task, recipe.validation_data, recipe.seed)
-        samples = task.samples(True)
-        if not len(samples):
-            raise ShowroomError(f"{samples.data_id}: no samples to validate on")
-        size = batch_of(recipe, 0)
-        count = min(len(samples), recipe.validation_batches * size)
-        numbers = [list(range(first, min(first + size, count))) for first in range(0, count, size)]
-        return batches(task, samples, numbers, self.device, min(recipe.workers, len(numbers)))
-
-    def overfit(self, steps: int) -> tuple[float, float]:
-        """The early sanity check: trains on the first batch alone, writes nothing.
-
-        Returns:
-            The loss before and after.
-
-        Raises:
-            ShowroomError: it did not fall.
-        """
-        self.recipe = replace(self.recipe, accumulate=1, warmup_steps=0, schedule="constant", ema_decay=0.0)
-        self._begin()
-        first = next(batches(self.task, self.samples, [self._numbers(0, 0)], self.device))
-        source = itertools.repeat(first)
-        self.processes = Processes()
-        before = self._loss_of(first)
-        with _memory_advice(self.recipe):
-            for _ in range(steps):
-                self._train_step(source, Silent())
-        after = self._loss_of(first)
-        if not after < before:
-            raise ShowroomError(
-                f"overfitting one batch: the loss is {after:.6g} after {steps} steps and was {before:.6g}; expected "
-                "it to fall: look at the learning rate, the task's loss and its targets"
-            )
-        return before, after
-
-    @torch.no_grad()
-    def _loss_of(self, batch: Batch) -> float:
-        self.network.train()
-        torch.manual_seed(self.recipe.seed)
+    def _picture(self, progress: Progress) -> None:
+        assert self.validation is not None
+        batch = next(self.validation.batches(self.device))
         with self.optimization.autocast():
-            return float(self.task.loss(self.network, batch, 0)["loss"])
+            progress.picture(self.step, self.task.picture(self.evaluated.eval(), batch))
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -340,6 +315,7 @@ class Trainer:
             scaler=self.optimization.scaler.state_dict(),
             best_loss=self.best_loss,
             best_step=self.best_step,
+            metrics=self.metrics,
             seconds=self.seconds,
             identity=self.identity(),
             recipe=plain_recipe(self.recipe),
@@ -360,34 +336,3 @@ class Trainer:
             processes=self.processes.world,
             command=self.command,
         )
-
-
-@contextmanager
-def _memory_advice(recipe: Recipe) -> Iterator[None]:
-    """Says what to do where the GPU's memory ran out."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise ShowroomError(
-            f"out of GPU memory: a batch of {recipe.batch} of {recipe.network}, preset {recipe.preset}, amp "
-            f"{recipe.amp}, does not fit; try a smaller batch with more accumulate, amp bf16, or a smaller preset "
-            f"({str(error).partition('.')[0]})"
-        ) from error
-
-
-def device_named(name: str, number: int = 0) -> torch.device:
-    """``auto`` (a GPU where there is one), ``cpu`` or ``cuda``; of several GPUs the one of that number.
-
-    Raises:
-        SettingsError: another name, or a GPU that is not there.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"device '{name}': unknown, expected auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device 'cuda': torch {torch.__version__} finds no CUDA device, expected cpu or auto here")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", number)
-    torch.cuda.set_device(device)
-    torch.backends.cudnn.benchmark = True
-    return device
