@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,8 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("showroom_ros.msg")
 
-import rclpy
+import node_bench
+from node_bench import ViewSender, follow, running_node, state_of, wait_for_status, wait_until
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import PointCloud2
@@ -27,26 +26,25 @@ from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.render import render_mesh
 from showroom_ros.geometry.se3 import look_at
 from showroom_ros.nodes.map_client import MapClient
-from showroom_ros.nodes.reconstruction_node import ReconstructionNode
 from showroom_ros.ros.cdr import view_bytes
-from showroom_ros.ros.interfaces import View as ViewMessage
-from showroom_ros.ros.qos import map_qos, view_qos
-from showroom_ros.ros.runner import run_nodes
+from showroom_ros.ros.qos import map_qos
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.mesh_files import load_mesh
 from showroom_ros.scene.view import Provenance, View
 
 pytestmark = pytest.mark.ros
 
-NAMESPACE = "shared"
-"""Of the test that runs: discovery remembers the nodes of the one before for a while."""
-_COUNTER = itertools.count()
-
 
 @pytest.fixture(autouse=True)
 def namespace() -> None:
-    global NAMESPACE
-    NAMESPACE = f"test_{next(_COUNTER)}"
+    node_bench.fresh_namespace()
+
+
+@pytest.fixture
+def sender() -> Iterator[ViewSender]:
+    sender = ViewSender()
+    yield sender
+    sender.close()
 
 
 CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
@@ -97,89 +95,12 @@ def room_view(index: int, **changes: object) -> View:
     return dataclasses.replace(view, **changes)
 
 
-@contextmanager
-def running_node(tmp_path: Path, **parameters: object) -> Iterator[ReconstructionNode]:
-    """The node, spinning in this process, active."""
-    settings = {"map.voxel_size_m": 0.04, "map.truncation_m": 0.16, "output.output_dir": str(tmp_path), **parameters}
-    arguments = ["--ros-args", "-r", f"__ns:=/{NAMESPACE}"]
-    for name, value in settings.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        arguments += ["-p", f"{name}:={text}"]
-    nodes: list[ReconstructionNode] = []
-
-    def make() -> ReconstructionNode:
-        nodes.append(ReconstructionNode())
-        return nodes[-1]
-
-    stop, codes = threading.Event(), []
-    thread = threading.Thread(target=lambda: codes.append(run_nodes([make], arguments, stop)))
-    thread.start()
-    try:
-        wait_until(lambda: (nodes and state_of(nodes[0]) == "active") or not thread.is_alive(), "an active node", 240.0)
-        yield nodes[0]
-    finally:
-        stop.set()
-        thread.join(20)
-    assert codes == [0]
-
-
-def state_of(node: ReconstructionNode) -> str:
-    return node._state_machine.current_state[1]
-
-
-def follow() -> MapClient:
-    """A client of the node under test."""
-    return MapClient(f"{NAMESPACE}/reconstruction_node")
-
-
-class ViewSender:
-    """Publishes views as keyframe_node does."""
-
-    def __init__(self) -> None:
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("view_sender", context=self.context, namespace=NAMESPACE)
-        self.publisher = self.node.create_publisher(ViewMessage, "keyframe_node/view", view_qos())
-
-    def send(self, *views: View | bytes, world_frame: str = "odom") -> None:
-        wait_until(lambda: self.publisher.get_subscription_count() > 0, "a subscriber of the views")
-        for view in views:
-            self.publisher.publish(view if isinstance(view, bytes) else view_bytes(view, world_frame))
-            time.sleep(0.01)  # a burst longer than the history of the topic would lose views
-
-    def close(self) -> None:
-        self.node.destroy_node()
-        self.context.try_shutdown()
-
-
-@pytest.fixture
-def sender() -> Iterator[ViewSender]:
-    sender = ViewSender()
-    yield sender
-    sender.close()
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.02)
-
-
-def wait_for_status(client: MapClient, **expected: int) -> None:
-    try:
-        wait_until(
-            lambda: client.status is not None and all(getattr(client.status, k) >= v for k, v in expected.items()),
-            f"a status with {expected}",
-            20.0,
-        )
-    except AssertionError as error:
-        raise AssertionError(f"{error}; the last was {client.status}") from None
-
-
 def test_room_over_topics_is_scored(tmp_path: Path, sender: ViewSender) -> None:
     with running_node(tmp_path) as node, follow() as client:
-        wait_until(lambda: node.count_subscribers(f"/{NAMESPACE}/reconstruction_node/mesh") > 0, "the mesh subscriber")
+        wait_until(
+            lambda: node.count_subscribers(f"/{node_bench.NAMESPACE}/reconstruction_node/mesh") > 0,
+            "the mesh subscriber",
+        )
         sender.send(*(room_view(i) for i in range(40)))
         wait_for_status(client, views_fused=40)
         wait_until(lambda: client.arrivals and client.arrivals[-1][0] == room_view(39).stamp_ns, "the newest mesh")
@@ -291,7 +212,7 @@ def test_points_carry_provenance_and_live_settings_hide_it(tmp_path: Path, sende
     clouds: list[PointCloud2] = []
     with running_node(tmp_path, **{"publish.points_rate_hz": 10.0}) as node, follow() as client:
         client._node.create_subscription(
-            PointCloud2, f"{NAMESPACE}/reconstruction_node/points", clouds.append, map_qos()
+            PointCloud2, f"{node_bench.NAMESPACE}/reconstruction_node/points", clouds.append, map_qos()
         )
         sender.send(*(room_view(i) for i in range(3)))
         wait_until(lambda: clouds and clouds[-1].width > 100, "points")
