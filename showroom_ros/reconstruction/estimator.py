@@ -66,6 +66,15 @@ class WholeScene(Protocol):
         ...
 
 
+@runtime_checkable
+class Patient(Protocol):
+    """An estimator that can leave all its work to ``WholeScene.finish``."""
+
+    def leave_to_finish(self) -> None:
+        """From now on views are remembered only: nobody looks before the recording ends."""
+        ...
+
+
 def make_estimator(settings: Settings) -> Estimator:
     """The estimator ``reconstruction.method`` names.
 

@@ -44,18 +44,19 @@ class KeyframeMemory:
 
     Attributes:
         keyframes: from the oldest to the newest.
+        capacity: how many are kept.
     """
 
     def __init__(self, grid: TileGrid, capacity: int) -> None:
         """Empty; ``capacity`` is at least 2."""
         self._grid = grid
-        self._capacity = max(2, capacity)
+        self.capacity = max(2, capacity)
         self.keyframes: list[Keyframe] = []
 
     def add(self, keyframe: Keyframe) -> None:
         """Remembers ``keyframe``; forgets another one if there is no room."""
         self.keyframes.append(keyframe)
-        if len(self.keyframes) > self._capacity:
+        if len(self.keyframes) > self.capacity:
             del self.keyframes[self._most_redundant()]
 
     def _most_redundant(self) -> int:

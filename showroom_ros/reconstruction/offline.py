@@ -68,6 +68,7 @@ def reconstruct(
         InputError: not one frame could be used; the message gives a reason.
     """
     reconstructor = Reconstructor(settings, estimator)
+    reconstructor.leave_to_finish()
     result = OfflineResult(Mesh.empty(), reconstructor)
     if keyframes_only is None:
         keyframes_only = settings.reconstruction.method != "sensor_depth"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import showroom_ros
 from showroom_ros.errors import InputError
-from showroom_ros.reconstruction.estimator import Adjustable, Estimate, Estimator, WholeScene, make_estimator
+from showroom_ros.reconstruction.estimator import Adjustable, Estimate, Estimator, Patient, WholeScene, make_estimator
 from showroom_ros.scene.map_file import load_map, save_map
 from showroom_ros.scene.mesh import MapUpdate
 from showroom_ros.scene.view import View
@@ -80,6 +80,11 @@ class Reconstructor:
         update = self.mesh_update() if mesh else MapUpdate(view.stamp_ns, {})
         note = "; ".join(part for part in (jump, estimate.note) if part)
         return replace(update, counters=self._with_size(counters), view=estimate.view, note=note)
+
+    def leave_to_finish(self) -> None:
+        """Nobody looks at the map before ``finish``: what that replaces need not be estimated before."""
+        if isinstance(self._estimator, Patient):
+            self._estimator.leave_to_finish()
 
     def finish(self) -> None:
         """At the end of a recording: what the estimator says of the whole scene replaces what it said before."""

@@ -8,9 +8,10 @@ of it in one go: there the 3D networks run over the whole scene.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -29,6 +30,8 @@ from showroom_ros.settings import Settings
 if TYPE_CHECKING:
     from showroom_ros.reconstruction.volumetric_torch import Region, VolumetricNetwork
 
+_LOG = logging.getLogger(__name__)
+_PATIENT_KEYFRAMES = 1024
 _SIDE_MULTIPLE = 16
 _SMALLEST_SIDE = 32
 _EMPTY_TILE_SHARE = 0.25
@@ -42,11 +45,12 @@ class VolumetricOptions:
     Attributes:
         tiles_per_view: tiles predicted anew per view at most; 0 leaves it all to ``finish``.
         views_per_tile: keyframes that are looked into for a tile, at most.
-        max_keyframes: keyframes remembered at most (each 0.6 MB at 320x240 with the small network, 0.7 with the full).
-        max_tiles: tiles whose predictions are remembered at most (about 0.15 MB each); the map keeps all.
+        max_keyframes: keyframes remembered at most (each 0.5 MB at 320x240 with the small network, 0.6 with the full).
+        max_tiles: tiles whose predictions are remembered at most (about 0.1 MB each); the map keeps all.
         reach_m: depth at which viewing frusta are cut.
         min_parallax_deg: nothing is predicted where the views look from directions more alike than this.
-        margin_voxels: fine voxels predicted around a tile and thrown away, so that its rim knows its surroundings.
+        margin_voxels: fine voxels predicted around a tile and thrown away, so that its rim knows its surroundings;
+            a multiple of 4.
         image_width: of the network's input, pixels.
         min_confidence: predictions less sure than this are dropped.
         device: where the network is.
@@ -58,13 +62,13 @@ class VolumetricOptions:
     max_tiles: int = 512
     reach_m: float = 3.0
     min_parallax_deg: float = 1.0
-    margin_voxels: int = 8
+    margin_voxels: int = 4
     image_width: int = 320
     min_confidence: float = 0.2
     device: str = "cpu"
 
 
-FULL_OPTIONS = VolumetricOptions(tiles_per_view=4, views_per_tile=60, reach_m=4.0)
+FULL_OPTIONS = VolumetricOptions(tiles_per_view=4, views_per_tile=60, reach_m=4.0, margin_voxels=8)
 """For the full network on a GPU."""
 
 
@@ -91,7 +95,7 @@ def make_volumetric(settings: Settings) -> VolumetricEstimator:
     options = dataclasses.replace(
         options, image_width=chosen.image_width, min_confidence=chosen.min_confidence, device=chosen.device
     )
-    return VolumetricEstimator(loaded.network, settings, options)
+    return VolumetricEstimator(cast("VolumetricNetwork", loaded.network), settings, options)
 
 
 class VolumetricEstimator:
@@ -139,6 +143,15 @@ class VolumetricEstimator:
         self._last_stamp_ns: int | None = None
         self._input_size: tuple[int, int] | None = None
 
+    def apply(self, settings: Settings) -> None:
+        """Takes over ``reconstruction.min_confidence`` for what is predicted from now on."""
+        self.options = dataclasses.replace(self.options, min_confidence=settings.reconstruction.min_confidence)
+
+    def leave_to_finish(self) -> None:
+        """From now on views are only remembered, and more of them: ``finish`` will predict all that they see."""
+        self.options = dataclasses.replace(self.options, tiles_per_view=0, max_keyframes=_PATIENT_KEYFRAMES)
+        self._memory.capacity = _PATIENT_KEYFRAMES
+
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """Predicts the stalest tiles with what is known after ``view``.
 
@@ -167,18 +180,24 @@ class VolumetricEstimator:
     def finish(self, volume: Volume) -> Voxels | None:
         """All that the remembered keyframes see, predicted at once; None where no tile is seen with parallax.
 
-        Per level the views are fused tile by tile, then the 3D networks run once over the whole scene.
+        Per level the views are fused tile by tile, then the 3D networks run once over the whole scene; tile by tile
+        where the device has too little memory for that.
 
         Args:
             volume: the map, to look at; the voxels returned replace the predictions in it.
 
         Raises:
-            InputError: the device's memory is full.
+            InputError: the device's memory is too small even for a tile.
         """
         tiles = sorted(tile for tile in self._memory.tiles() if self._has_parallax(tile))
         if not tiles:
             return None
-        self._predict(tiles, 0)
+        try:
+            self._predict(tiles, 0)
+        except InputError as error:
+            _LOG.warning("%s; predicting tile by tile instead", error)
+            for tile in tiles:
+                self._predict([tile], self.options.margin_voxels)
         voxels = self._voxels(tiles, volume)
         last = self._memory.keyframes[-1]
         self._field.forget_far(last.T_grid_camera[:3, 3])

@@ -61,8 +61,8 @@ class ExactNetwork:
         return IoarNet.tsdf(state)
 
 
-ROOM_LOW, ROOM_HIGH = np.array([-1.5, -1.3, -0.3]), np.array([1.9, 1.6, 2.1])
-BALL, BALL_RADIUS_M = np.array([0.9, 0.6, 0.5]), 0.4
+ROOM_LOW, ROOM_HIGH = np.array([-1.1, -0.9, -0.3]), np.array([1.3, 1.1, 1.4])
+BALL, BALL_RADIUS_M = np.array([0.6, 0.3, 0.2]), 0.3
 
 
 def room_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -73,7 +73,7 @@ def room_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(inside, np.linalg.norm(points - BALL, axis=1) - BALL_RADIUS_M)
 
 
-CAMERA = Camera(96, 64, 60.0, 60.0, 47.5, 31.5)
+CAMERA = Camera(96, 80, 42.0, 42.0, 47.5, 39.5)
 
 
 def walk(count: int = 40, camera: Camera = CAMERA, seed: int = 0) -> list[View]:
@@ -83,7 +83,7 @@ def walk(count: int = 40, camera: Camera = CAMERA, seed: int = 0) -> list[View]:
     image = rng.integers(0, 256, (camera.height, camera.width, 3)).astype(np.uint8)
     for n in range(count):
         angle = 2 * np.pi * n / count
-        eye = np.array([0.2 + 0.8 * np.cos(angle), 0.15 - 0.7 * np.sin(angle), 0.9 + 0.3 * np.sin(3 * angle)])
+        eye = np.array([0.1 + 0.7 * np.cos(angle), 0.1 - 0.6 * np.sin(angle), 0.8 + 0.2 * np.sin(3 * angle)])
         yaw, pitch = angle * 3 + 1.0, 0.6 * np.sin(5 * angle)
         pose = look_at(eye, eye + np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)]))
         views.append(View(image, camera, T_world_camera=pose, stamp_ns=n * 10**8))

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from exact_network import (  # noqa: E402
     BALL,
+    BALL_RADIUS_M,
     CAMERA,
     ROOM_HIGH,
     ROOM_LOW,
@@ -36,12 +37,14 @@ from showroom_ros.settings import MapSettings, ReconstructionSettings, Settings 
 
 torch.set_num_threads(1)  # its threads and numba's get in each other's way
 MAP = MapSettings(voxel_size_m=0.04, truncation_m=0.12)
-OPTIONS = VolumetricOptions(tiles_per_view=3, image_width=96, margin_voxels=0)
+OPTIONS = VolumetricOptions(tiles_per_view=3, views_per_tile=6, image_width=96, margin_voxels=0)
+SMALL_TILES = TileGrid(shape=(32, 32, 24))
 
 
 def make(network=None, options=OPTIONS, map_settings=MAP, up="+z"):
     settings = Settings(map=map_settings, reconstruction=ReconstructionSettings(up=up))
-    return VolumetricEstimator(network or ExactNetwork(room_distance), settings, options), TsdfVolume(map_settings)
+    network = network or ExactNetwork(room_distance)
+    return VolumetricEstimator(network, settings, options, SMALL_TILES), TsdfVolume(map_settings)
 
 
 def feed(estimator, volume, views) -> list:
@@ -75,7 +78,7 @@ def true_surface(count: int = 20_000) -> np.ndarray:
     axis, side = rng.integers(0, 3, count), rng.integers(0, 2, count)
     points[np.arange(count), axis] = np.where(side, ROOM_HIGH[axis], ROOM_LOW[axis])
     ball = rng.normal(size=(count // 20, 3))
-    ball = BALL + 0.4 * ball / np.linalg.norm(ball, axis=1, keepdims=True)
+    ball = BALL + BALL_RADIUS_M * ball / np.linalg.norm(ball, axis=1, keepdims=True)
     return np.concatenate([points, ball])
 
 
@@ -126,7 +129,7 @@ def test_at_most_so_many_tiles_are_predicted_per_view():
         feed(estimator, volume, [view])
         coarse = [voxels for level, voxels in network.runs if level == 0]
         assert len(coarse) <= 2
-        assert all(voxels == 16 * 16 * 12 for voxels in coarse)
+        assert all(voxels == 8 * 8 * 6 for voxels in coarse)
     assert max(network.views) == 4
 
 
@@ -147,7 +150,8 @@ def test_live_and_whole_scene_agree_and_the_3d_networks_run_once():
 
 def test_left_to_the_end_nothing_is_predicted_before():
     network = ExactNetwork(room_distance)
-    estimator, volume = make(network, dataclasses.replace(OPTIONS, tiles_per_view=0))
+    estimator, volume = make(network)
+    estimator.leave_to_finish()
     assert all(estimate.voxels is None for estimate in feed(estimator, volume, walk(20)))
     assert network.runs == []
     finished(estimator, volume)
@@ -224,7 +228,8 @@ def test_the_weight_carries_confidence():
         weights[name] = [float((voxels.weight[side] >> 2)[voxels.weight[side] > 0].mean()) for side in (left, ~left)]
     assert weights["unsure"][0] < 0.8 * weights["sure"][0]
     assert weights["unsure"][1] == pytest.approx(weights["sure"][1], rel=0.1)
-    estimator, volume = make(Unsure(room_distance), dataclasses.replace(OPTIONS, min_confidence=0.95))
+    estimator, volume = make(Unsure(room_distance), dataclasses.replace(OPTIONS, min_confidence=0.0))
+    estimator.apply(Settings(reconstruction=ReconstructionSettings(min_confidence=0.95)))
     feed_then_predict_all(estimator, volume, walk(16))
     assert volume.extract_mesh().vertices[:, 0].min() > -0.2
 
@@ -303,6 +308,20 @@ class TestBadInput:
         with pytest.raises(InputError, match=r"lower reconstruction\.image_width"):
             feed(estimator, volume, walk(10))
 
+    def test_a_scene_too_big_for_the_memory_is_predicted_tile_by_tile(self, caplog):
+        class Small(ExactNetwork):
+            def run_level(self, level, coordinates, fused, parent):
+                if level == 0 and len(coordinates) > 8 * 8 * 6:
+                    raise torch.OutOfMemoryError("tried to allocate 3 GiB")
+                return super().run_level(level, coordinates, fused, parent)
+
+        estimator, volume = make(Small(room_distance))
+        estimator.leave_to_finish()
+        feed(estimator, volume, walk(20))
+        finished(estimator, volume)
+        assert "tile by tile instead" in caplog.text
+        assert f_score(volume.extract_mesh()) > 0.95
+
     def test_ioar_needs_a_network(self):
         with pytest.raises(SettingsError, match="without a network"):
             make_volumetric(Settings(reconstruction=ReconstructionSettings(method="ioar", model_file="none")))
@@ -329,7 +348,7 @@ def test_the_most_redundant_keyframe_goes():
     assert len(kept) == 10
     assert kept[0] == 0.0
     assert kept[-1] == 3.3
-    assert np.diff(kept).max() <= 0.5 + 1e-9
+    assert np.diff(kept).max() < 0.7
     for x in np.arange(1, 12) * 10.0:
         memory.add(at(x))
     assert [keyframe.T_grid_camera[0, 3] for keyframe in memory.keyframes] == list(np.arange(2, 12) * 10.0)
