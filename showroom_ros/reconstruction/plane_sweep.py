@@ -16,11 +16,13 @@ from showroom_ros.errors import InputError, WeightsError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.reconstruction.consistency import Agreement, DepthOfView, compared_with
 from showroom_ros.reconstruction.estimator import Estimate
+from showroom_ros.reconstruction.second_look import looked_at_again, replacing
 from showroom_ros.reconstruction.source_views import Keyframe, KeyframeBuffer, choose_sources
 from showroom_ros.reconstruction.stereo_matching import Source, plane_sweep_depth
-from showroom_ros.scene.raycast import raycast
+from showroom_ros.scene.raycast import RaycastView, raycast
 from showroom_ros.scene.view import Provenance, View
-from showroom_ros.scene.volume import Volume
+from showroom_ros.scene.volume import Volume, make_volume
+from showroom_ros.scene.voxels import Voxels
 from showroom_ros.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class Matcher(Protocol):
 
     stride: int
     """Sides of images must be multiples of it."""
+    heeds_hints: bool
+    """Whether a hint changes anything."""
     name: str
 
     def prepare(self, image: NDArray[np.uint8]) -> Any:
@@ -76,6 +80,7 @@ class LearningFreeMatcher:
     """Census and semi-global matching; see ``stereo_matching``."""
 
     stride = 2
+    heeds_hints = False
     name = "learning-free plane sweep"
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -102,6 +107,7 @@ class PlaneSweep:
         self._settings, self._matcher, self._note = settings, matcher, note
         self._keyframes: KeyframeBuffer[Content] = KeyframeBuffer()
         self._agreement: deque[float] = deque(maxlen=_POOR_KEYFRAMES)
+        self._scene: list[Keyframe[Content]] | None = None
 
     def apply(self, settings: Settings) -> None:
         """Takes over settings that may change while running."""
@@ -111,6 +117,29 @@ class PlaneSweep:
         """Forgets all views."""
         self._keyframes.clear()
         self._agreement.clear()
+        if self._scene is not None:
+            self._scene.clear()
+
+    def leave_to_finish(self) -> None:
+        """From now on all keyframes are kept (about 2 MB each), so that ``finish`` can look at them again."""
+        self._scene = []
+
+    def finish(self, volume: Volume) -> Voxels | None:
+        """The whole scene predicted again, see ``second_look``; None where keyframes were not kept."""
+        if not self._scene:
+            return None
+        settings = self._settings.reconstruction
+        prediction = looked_at_again(
+            self._scene,
+            lambda keyframe, sources, seen: self._matcher.match(
+                keyframe, sources, None if seen is None else _hint(seen)
+            ),
+            lambda: make_volume(self._settings.map, settings.device),
+            sources=settings.source_views,
+            min_confidence=max(settings.min_confidence, 1e-6),
+            hints=settings.map_hints and self._matcher.heeds_hints,
+        )
+        return replacing(volume, prediction)
 
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """See ``Estimator``.
@@ -125,9 +154,11 @@ class PlaneSweep:
         earlier = [k for k in self._keyframes if k.content.image.shape == image.shape]
         sources = choose_sources(camera, pose, earlier, settings.source_views)
         self._keyframes.add(keyframe)
+        if self._scene is not None:
+            self._scene.append(keyframe)
         if not sources:
             return Estimate(view, note=self._said(_no_sources(len(earlier))))
-        hint = self._hint(volume, keyframe) if settings.map_hints else None
+        hint = self._hint_of(volume, keyframe) if settings.map_hints and self._matcher.heeds_hints else None
         depth, confidence = self._matcher.match(keyframe, sources, hint)
         least = max(settings.min_confidence, 1e-6)
         keyframe.content.depth = np.where(confidence >= least, depth, np.nan).astype(np.float32)
@@ -139,11 +170,8 @@ class PlaneSweep:
         depth, confidence = np.where(known, depth, np.float32(np.nan)), np.where(known, confidence, np.float32(0))
         return Estimate(combined(view, image, camera, depth, confidence), note=self._said(suspicion))
 
-    def _hint(self, volume: Volume, keyframe: Keyframe[Content]) -> Hint | None:
-        if not volume.block_count:
-            return None
-        seen = raycast(volume, keyframe.camera, keyframe.T_world_camera)
-        return Hint(seen.depth, np.minimum(seen.weight / _SURE_WEIGHT, 1).astype(np.float32))
+    def _hint_of(self, volume: Volume, keyframe: Keyframe[Content]) -> Hint | None:
+        return _hint(raycast(volume, keyframe.camera, keyframe.T_world_camera)) if volume.block_count else None
 
     def _suspicion(self) -> str:
         shares = [share for share in self._agreement if np.isfinite(share)]
@@ -229,6 +257,10 @@ def combined(
         provenance=provenance.astype(np.uint8),
         confidence=np.where(measured, sure, confidence).astype(np.float32),
     )
+
+
+def _hint(seen: RaycastView) -> Hint:
+    return Hint(seen.depth, np.minimum(seen.weight / _SURE_WEIGHT, 1).astype(np.float32))
 
 
 def _agreement(keyframe: Keyframe[Content], sources: list[Keyframe[Content]]) -> Agreement:

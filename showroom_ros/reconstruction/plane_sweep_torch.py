@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class LearnedMatcher:
     """Implements ``plane_sweep.Matcher``; features of a keyframe are computed once."""
 
+    heeds_hints = True
+
     def __init__(self, weights: str | Path | PlaneSweepNet, device: str = "cpu") -> None:
         """Loads weights, or takes a network.
 

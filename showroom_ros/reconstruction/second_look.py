@@ -1,0 +1,111 @@
+"""A recording looked at again once all of it is known: each keyframe from those before and after, with the map's help.
+
+Live, a keyframe can be compared with earlier ones only. At the end of a recording the depth of all keyframes is
+predicted anew from the best sources of either side and fused; where the matcher heeds hints, once more with the depth
+of that map as a hint (the offline mode of Sayed et al., DoubleTake, 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from showroom_ros.reconstruction.consistency import DepthOfView, compared_with
+from showroom_ros.reconstruction.source_views import Keyframe, choose_sources
+from showroom_ros.scene.block_store import BLOCK_VOXELS
+from showroom_ros.scene.raycast import RaycastView, raycast
+from showroom_ros.scene.view import Provenance, View
+from showroom_ros.scene.volume import Volume
+from showroom_ros.scene.voxels import Voxels
+
+Match = Callable[
+    [Keyframe[Any], list[Keyframe[Any]], RaycastView | None], tuple[NDArray[np.float32], NDArray[np.float32]]
+]
+
+
+def looked_at_again(
+    keyframes: Sequence[Keyframe[Any]],
+    match: Match,
+    make_volume: Callable[[], Volume],
+    *,
+    sources: int,
+    min_confidence: float,
+    hints: bool,
+) -> Volume:
+    """A map of predicted surface, from all keyframes.
+
+    Args:
+        keyframes: whose ``content`` has ``image`` and ``depth``; the latter is replaced.
+        match: depth and confidence of a keyframe from sources, helped by the depth of a map or not.
+        make_volume: an empty map.
+        sources: each is compared with at most so many.
+        min_confidence: depth less sure is left out.
+        hints: whether a first map is made to help the second.
+    """
+    volume = None
+    for _ in range(2 if hints else 1):
+        estimates = [_estimated(keyframe, keyframes, match, sources, volume) for keyframe in keyframes]
+        for keyframe, (depth, confidence, _) in zip(keyframes, estimates, strict=True):
+            keyframe.content.depth = np.where(confidence >= min_confidence, depth, np.nan).astype(np.float32)
+        volume = make_volume()
+        for keyframe, (_, confidence, others) in zip(keyframes, estimates, strict=True):
+            _fuse(volume, keyframe, confidence, others, min_confidence)
+    return volume or make_volume()
+
+
+def replacing(volume: Volume, prediction: Volume) -> Voxels:
+    """The voxels of ``prediction``, and empty ones at all other blocks of ``volume``: nothing older shall stay."""
+    new = prediction.voxels()
+    known = {tuple(position) for position in new.position.tolist()}
+    rest = np.array(
+        [position for position in volume.voxels().position.tolist() if tuple(position) not in known], np.int32
+    ).reshape(-1, 3)
+    empty = len(rest), BLOCK_VOXELS
+    return Voxels(
+        np.concatenate([new.position, rest]),
+        np.concatenate([new.tsdf, np.ones(empty, np.int16)]),
+        np.concatenate([new.weight, np.zeros(empty, np.uint16)]),
+        np.concatenate([new.color, np.zeros(empty, np.uint32)]),
+    )
+
+
+def _estimated(
+    keyframe: Keyframe[Any], keyframes: Sequence[Keyframe[Any]], match: Match, count: int, volume: Volume | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[Keyframe[Any]]]:
+    shape = keyframe.content.image.shape
+    others = [other for other in keyframes if other is not keyframe and other.content.image.shape == shape]
+    chosen = choose_sources(keyframe.camera, keyframe.T_world_camera, others, count)
+    if not chosen:
+        return np.full(shape[:2], np.nan, np.float32), np.zeros(shape[:2], np.float32), chosen
+    seen = None if volume is None else raycast(volume, keyframe.camera, keyframe.T_world_camera)
+    return *match(keyframe, chosen, seen), chosen
+
+
+def _fuse(
+    volume: Volume,
+    keyframe: Keyframe[Any],
+    confidence: NDArray[np.float32],
+    sources: list[Keyframe[Any]],
+    min_confidence: float,
+) -> None:
+    own, *others = (
+        DepthOfView(k.content.depth, k.camera, k.T_world_camera)
+        for k in (keyframe, *sources)
+        if k.content.depth is not None
+    )
+    confidence = compared_with(own, others).revised(confidence)
+    known = np.isfinite(own.depth) & (confidence >= min_confidence)
+    if known.any():
+        volume.integrate(
+            View(
+                image=keyframe.content.image,
+                camera=keyframe.camera,
+                depth=np.where(known, own.depth, np.nan).astype(np.float32),
+                provenance=np.full(known.shape, Provenance.PREDICTED, np.uint8),
+                confidence=np.where(known, confidence, 0).astype(np.float32),
+                T_world_camera=keyframe.T_world_camera,
+            )
+        )
