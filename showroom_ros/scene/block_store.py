@@ -95,6 +95,11 @@ class BlockStore:
         slots, rows = int(self._counts[_SLOTS]), int(self._counts[_MESH_BLOCKS])
         return slots * _BLOCK_BYTES + rows * _MESH_BLOCK_BYTES + len(self._table_keys) * _TABLE_ENTRY_BYTES
 
+    @property
+    def table(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The hash of mesh blocks, keys and rows, for ``_find``; valid until blocks come or go."""
+        return self._table_keys, self._table_values
+
     def missing(self, blocks: NDArray[np.int32]) -> NDArray[np.int32]:
         """Those of ``blocks`` int32 [N, 3] that are not allocated, duplicates included."""
         return blocks[~self.contains(blocks)]
