@@ -36,6 +36,8 @@ EXTRAS = {
     "data": ["h5py==3.16.0", "submitit==1.5.4", "scikit-image==0.26.0", "Pillow==13.0.0"],
     # Networks of others as teachers of depth; ZoeDepth also wants the torchvision that fits your torch.
     "teachers": ["diffusers==0.42.1", "transformers==5.23.0", "accelerate==1.15.0"],
+    # Curves of trainings; without it they are in metrics.jsonl alone.
+    "train": ["tensorboard==2.21.0"],
     "peers": ["open3d==0.20.0"],
     "test": [
         "pytest==9.2.0",
@@ -44,6 +46,7 @@ EXTRAS = {
         "evo==1.38.1",
         "ruff==0.17.5",
         "mypy==2.4.1",
+        "safetensors==0.8.0",
         "types-PyYAML==6.0.12.20261113",
     ],
 }
