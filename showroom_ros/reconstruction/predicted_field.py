@@ -97,13 +97,8 @@ class PredictedField:
             in_map: which blocks int32 [N, 3] the map holds; those are emptied where nothing is predicted now.
         """
         parts: list[Voxels] = []
-        done = np.zeros((0, 3), np.int32)
-        for tile in tiles:
+        for tile, blocks in zip(tiles, _each_once([self._blocks(tile, settings) for tile in tiles]), strict=True):
             grid = self._window(tile, settings)
-            low = self._grid.low(tile).astype(np.float64) - 1
-            blocks = blocks_in_box(grid, low, low + np.array(self._grid.shape) + 1, settings)
-            blocks = _without(blocks, done)
-            done = np.concatenate([done, blocks])
             voxels = resample(grid, blocks, settings)
             kept = is_filled(voxels)
             stale = np.flatnonzero(~kept & in_map(blocks))
@@ -112,6 +107,12 @@ class PredictedField:
         if not parts:
             return _no_voxels()
         return Voxels(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _blocks(self, tile: Tile, settings: MapSettings) -> NDArray[np.int32]:
+        """Blocks [N, 3] that reach into a tile or to the first voxels beyond it."""
+        low = self._grid.low(tile).astype(np.float64) - 1
+        high = low + np.array(self._grid.shape) + 1
+        return blocks_in_box(low, high, self._grid.voxel_size_m, self._R_world_grid, settings)
 
     def _is_known(self, blocks: NDArray[np.int32], settings: MapSettings) -> NDArray[np.bool_]:
         """Which blocks [N, 3] have their middle in a predicted tile: where nothing is filled there, nothing is."""
@@ -137,10 +138,17 @@ class PredictedField:
         return DistanceGrid(distance, weight, low, self._grid.voxel_size_m, self._R_world_grid)
 
 
-def _without(blocks: NDArray[np.int32], done: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Blocks [N, 3] that are not among ``done`` [M, 3]."""
-    _, number = np.unique(np.concatenate([done, blocks]), axis=0, return_inverse=True)
-    return blocks[~np.isin(number[len(done) :], number[: len(done)])]
+def _each_once(parts: list[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
+    """Lists of blocks [N, 3] without those that an earlier list holds."""
+    if not parts:
+        return []
+    blocks = np.concatenate(parts)
+    low = blocks.min(0)
+    _, first = np.unique(np.ravel_multi_index(tuple((blocks - low).T), tuple(np.ptp(blocks, 0) + 1)), return_index=True)
+    is_first = np.zeros(len(blocks), bool)
+    is_first[first] = True
+    kept = np.split(is_first, np.cumsum([len(part) for part in parts])[:-1])
+    return [part[which] for part, which in zip(parts, kept, strict=True)]
 
 
 def _no_voxels() -> Voxels:

@@ -38,11 +38,15 @@ class DistanceGrid(NamedTuple):
 
 
 def blocks_in_box(
-    grid: DistanceGrid, low: NDArray[np.float64], high: NDArray[np.float64], settings: MapSettings
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    grid_voxel_m: float,
+    R_world_grid: NDArray[np.float64],
+    settings: MapSettings,
 ) -> NDArray[np.int32]:
-    """Blocks of the map, int32 [N, 3], that reach into a box of the grid given by two corners [3] in grid points."""
-    corners = np.array(list(itertools.product(*zip(low, high, strict=True)))) * grid.voxel_size_m
-    in_blocks = corners @ grid.R_world_grid.T / (settings.voxel_size_m * BLOCK_EDGE)
+    """Blocks of the map, int32 [N, 3], that reach into a box of a grid given by two corners [3] in grid points."""
+    corners = np.array(list(itertools.product(*zip(low, high, strict=True)))) * grid_voxel_m
+    in_blocks = corners @ R_world_grid.T / (settings.voxel_size_m * BLOCK_EDGE)
     first = np.floor(in_blocks.min(0) + 1e-6).astype(np.int32)
     last = np.ceil(in_blocks.max(0) - 1e-6).astype(np.int32)
     axes = [np.arange(a, b, dtype=np.int32) for a, b in zip(first, last, strict=True)]

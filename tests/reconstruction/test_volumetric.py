@@ -19,10 +19,11 @@ from exact_network import (  # noqa: E402
     walk,
 )
 
-from showroom_ros.errors import InputError, SettingsError  # noqa: E402
+from showroom_ros.errors import InputError, SettingsError, WeightsError  # noqa: E402
 from showroom_ros.geometry.camera import Camera  # noqa: E402
 from showroom_ros.geometry.se3 import look_at, pose_from  # noqa: E402
-from showroom_ros.networks.ioar import PRESETS, IoarNet  # noqa: E402
+from showroom_ros.networks.ioar import KIND, PRESETS, IoarNet  # noqa: E402
+from showroom_ros.networks.weights import save_weights  # noqa: E402
 from showroom_ros.reconstruction.keyframe_memory import Keyframe, KeyframeMemory  # noqa: E402
 from showroom_ros.reconstruction.tiles import TileGrid, grid_rotation  # noqa: E402
 from showroom_ros.reconstruction.volumetric import (  # noqa: E402
@@ -38,13 +39,12 @@ from showroom_ros.settings import MapSettings, ReconstructionSettings, Settings 
 torch.set_num_threads(1)  # its threads and numba's get in each other's way
 MAP = MapSettings(voxel_size_m=0.04, truncation_m=0.12)
 OPTIONS = VolumetricOptions(tiles_per_view=3, views_per_tile=6, image_width=96, margin_voxels=0)
-SMALL_TILES = TileGrid(shape=(32, 32, 24))
 
 
 def make(network=None, options=OPTIONS, map_settings=MAP, up="+z"):
     settings = Settings(map=map_settings, reconstruction=ReconstructionSettings(up=up))
     network = network or ExactNetwork(room_distance)
-    return VolumetricEstimator(network, settings, options, SMALL_TILES), TsdfVolume(map_settings)
+    return VolumetricEstimator(network, settings, options), TsdfVolume(map_settings)
 
 
 def feed(estimator, volume, views) -> list:
@@ -97,7 +97,7 @@ def open_edges(mesh: Mesh) -> np.ndarray:
     return mesh.vertices[unique[counts == 1]].mean(1)
 
 
-@pytest.mark.parametrize("voxel_size_m", [0.025, 0.03, 0.04])
+@pytest.mark.parametrize("voxel_size_m", [0.03, 0.04])
 def test_exact_distances_give_the_exact_room_without_seams(voxel_size_m):
     """Also where blocks of the map straddle the borders of tiles."""
     map_settings = MapSettings(voxel_size_m=voxel_size_m, truncation_m=0.1)
@@ -115,7 +115,7 @@ def test_exact_distances_give_the_exact_room_without_seams(voxel_size_m):
 
 def test_what_the_cameras_see_is_reconstructed_live():
     estimator, volume = make()
-    estimates = feed(estimator, volume, walk(24))
+    estimates = feed(estimator, volume, walk(28))
     assert f_score(volume.extract_mesh()) > 0.95
     assert all(estimate.view.depth is None for estimate in estimates)
     assert (volume.extract_mesh().colors > 0).any(1).mean() > 0.9
@@ -129,7 +129,7 @@ def test_at_most_so_many_tiles_are_predicted_per_view():
         feed(estimator, volume, [view])
         coarse = [voxels for level, voxels in network.runs if level == 0]
         assert len(coarse) <= 2
-        assert all(voxels == 8 * 8 * 6 for voxels in coarse)
+        assert all(voxels == 16 * 16 * 12 for voxels in coarse)
     assert max(network.views) == 4
 
 
@@ -311,7 +311,7 @@ class TestBadInput:
     def test_a_scene_too_big_for_the_memory_is_predicted_tile_by_tile(self, caplog):
         class Small(ExactNetwork):
             def run_level(self, level, coordinates, fused, parent):
-                if level == 0 and len(coordinates) > 8 * 8 * 6:
+                if level == 0 and len(coordinates) > 16 * 16 * 12:
                     raise torch.OutOfMemoryError("tried to allocate 3 GiB")
                 return super().run_level(level, coordinates, fused, parent)
 
@@ -363,3 +363,22 @@ def test_the_small_network_runs_with_random_weights(margin):
     estimates = feed(estimator, volume, walk(8)[:4])
     assert all(np.isfinite(estimate.view.T_world_camera).all() for estimate in estimates)
     assert any(estimate.voxels is not None for estimate in estimates)
+
+
+def test_weights_of_a_file_run_through_the_one_verb(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, KIND, PRESETS["small"], IoarNet(PRESETS["small"]).state_dict(), {})
+    chosen = ReconstructionSettings(method="ioar", model_file=str(path), image_width=96, min_confidence=0.0)
+    reconstructor = Reconstructor(Settings(map=MAP, reconstruction=chosen))
+    notes = [reconstructor.process(view, mesh=False).note for view in walk(8)[:3]]
+    assert "at least 2" in notes[0]
+    assert notes[2] == ""
+    reconstructor.finish()
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match=r"weights\.safetensors"):
+        make_volumetric(Settings(reconstruction=ReconstructionSettings(method="ioar", model_file=str(path))))

@@ -30,7 +30,8 @@ def sphere_grid(radius: float = 0.3, R=None, unknown_beyond_m: float = 0.12) -> 
 
 
 def all_blocks(grid: DistanceGrid, settings: MapSettings = MAP) -> np.ndarray:
-    return blocks_in_box(grid, grid.low, grid.low + np.array(grid.distance_m.shape), settings)
+    high = grid.low + np.array(grid.distance_m.shape)
+    return blocks_in_box(grid.low, high, grid.voxel_size_m, grid.R_world_grid, settings)
 
 
 def points_of(position: np.ndarray, settings: MapSettings = MAP) -> np.ndarray:
