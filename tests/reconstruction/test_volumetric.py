@@ -25,6 +25,7 @@ from showroom_ros.geometry.se3 import look_at, pose_from  # noqa: E402
 from showroom_ros.networks.ioar import KIND, PRESETS, IoarNet  # noqa: E402
 from showroom_ros.networks.weights import save_weights  # noqa: E402
 from showroom_ros.reconstruction.keyframe_memory import Keyframe, KeyframeMemory  # noqa: E402
+from showroom_ros.reconstruction.reconstructor import Reconstructor  # noqa: E402
 from showroom_ros.reconstruction.tiles import TileGrid, grid_rotation  # noqa: E402
 from showroom_ros.reconstruction.volumetric import (  # noqa: E402
     VolumetricEstimator,
