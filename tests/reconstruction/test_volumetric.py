@@ -372,7 +372,7 @@ def test_weights_of_a_file_run_through_the_one_verb(tmp_path):
     save_weights(path, KIND, PRESETS["small"], IoarNet(PRESETS["small"]).state_dict(), {})
     chosen = ReconstructionSettings(method="ioar", model_file=str(path), image_width=96, min_confidence=0.0)
     reconstructor = Reconstructor(Settings(map=MAP, reconstruction=chosen))
-    notes = [reconstructor.process(view, mesh=False).note for view in walk(8)[:3]]
+    notes = [reconstructor.process(view, mesh=False).note for view in walk(24)[:3]]
     assert "at least 2" in notes[0]
     assert notes[2] == ""
     reconstructor.finish()
