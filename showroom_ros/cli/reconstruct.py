@@ -98,7 +98,7 @@ def measured(result: OfflineResult, sequence: Sequence, settings: Settings, peer
     from showroom_ros.cli.scoring import color_scores, some_views
 
     report: dict[str, Any] = {
-        "frames_fused": len(result.used) - len(result.without_depth),
+        "frames_fused": len(result.used),
         "frames_without_depth": len(result.without_depth),
         "frames_rejected": len(result.rejected),
         "rejected": {str(index): reason for index, reason in list(result.rejected.items())[:20]},
