@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from showroom_ros.cli.common import progress_bar
 from showroom_ros.cli.results import Job, read_occlusion_mask, read_trajectory
@@ -20,7 +19,7 @@ from showroom_ros.evaluation.mesh import evaluate_mesh
 from showroom_ros.evaluation.pictures import Picture
 from showroom_ros.evaluation.protocol import SHOWROOM, TRANSFORMER_FUSION, Protocol, mean_of
 from showroom_ros.evaluation.protocol_mesh import SAMPLES, judge_mesh
-from showroom_ros.evaluation.refusion import Frame, render_depth
+from showroom_ros.evaluation.refusion import Frame, light_frame, render_depth
 from showroom_ros.evaluation.trajectory import Alignment, Trajectory, evaluate_trajectory
 from showroom_ros.evaluation.visibility import VisibilityMask
 from showroom_ros.scene.mesh import Mesh
@@ -114,7 +113,7 @@ def _load(job: Job, how: HowToJudge) -> Scene:
     pictured = {indices[i] for i in evenly_spread(len(indices), _PICTURED_VIEWS)}
     for index, view in _posed_views(scene, indices, job.scene):
         pose = view.require_pose()
-        scene.frames.append(_light_frame(view, how.protocol is TRANSFORMER_FUSION))
+        scene.frames.append(light_frame(view, _MASK_WIDTH_PX, with_depth=how.protocol is TRANSFORMER_FUSION))
         scene.stamps_ns.append(view.stamp_ns)
         if index in pictured:
             scene.pictured.append(view)
@@ -151,19 +150,6 @@ def _posed_views(scene: Scene, indices: range, name: str) -> Iterator[tuple[int,
             else:
                 yield index, view
         progress(done, len(indices))
-
-
-def _light_frame(view: View, with_depth: bool) -> Frame:
-    """The frame without its image; its depth, where wanted, at every n-th pixel."""
-    if not with_depth or view.depth is None:
-        return Frame(view.camera, view.require_pose())
-    step = max(1, view.camera.width // _MASK_WIDTH_PX)
-    depth: NDArray[np.float32] = np.ascontiguousarray(view.depth[::step, ::step])
-    camera = view.camera.__class__(
-        depth.shape[1], depth.shape[0],
-        view.camera.fx / step, view.camera.fy / step, view.camera.cx / step, view.camera.cy / step,
-    )  # fmt: skip
-    return Frame(camera, view.require_pose(), depth)
 
 
 def _mesh_row(scene: Scene, how: HowToJudge, job: Job) -> dict[str, Any]:

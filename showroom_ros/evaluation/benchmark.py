@@ -63,9 +63,10 @@ def write_benchmark(path: str | Path, benchmark: str, settings: Mapping[str, Any
 
 def format_table(rows: Sequence[Row]) -> str:
     """The rows as text in columns."""
-    lines = [f"{'name':26} {'value':>12} {'unit':7} {'reference':>12} {'ratio':>8}"]
+    width = max(26, *(len(row.name) for row in rows)) if rows else 26
+    lines = [f"{'name':{width}} {'value':>12} {'unit':7} {'reference':>12} {'ratio':>8}"]
     for row in rows:
         reference = "" if row.reference is None else f"{row.reference:.4g}"
         ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-        lines.append(f"{row.name:26} {row.value:12.4g} {row.unit:7} {reference:>12} {ratio:>8}")
+        lines.append(f"{row.name:{width}} {row.value:12.4g} {row.unit:7} {reference:>12} {ratio:>8}")
     return "\n".join(lines)

@@ -51,6 +51,22 @@ class Frame:
             raise InputError(f"depth is {self.depth.shape[::-1]}, its camera {self.camera.width}x{self.camera.height}")
 
 
+def light_frame(view: View, width_px: int, *, with_depth: bool) -> Frame:
+    """The frame of a posed view, at every n-th pixel where it is wider than ``width_px``; without its image.
+
+    Without depth, its own or because none is wanted, it keeps its size.
+    """
+    if not with_depth or view.depth is None:
+        return Frame(view.camera, view.require_pose())
+    step = max(1, view.camera.width // width_px)
+    depth: NDArray[np.float32] = np.ascontiguousarray(view.depth[::step, ::step])
+    camera = view.camera.__class__(
+        depth.shape[1], depth.shape[0],
+        view.camera.fx / step, view.camera.fy / step, view.camera.cx / step, view.camera.cy / step,
+    )  # fmt: skip
+    return Frame(camera, view.require_pose(), depth)
+
+
 def render_depth(mesh: Mesh, camera: Camera, T_world_camera: NDArray[np.float64]) -> NDArray[np.float32]:
     """Planar depth of the mesh, float32 [H, W] metres, NaN where nothing is; both sides of a triangle are seen.
 
