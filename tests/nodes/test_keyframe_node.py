@@ -1,6 +1,5 @@
-"""keyframe_node over real topics: every input it takes, and everything that may be wrong with it."""
+"""keyframe_node over real topics: every input it takes, which frames it keeps, poses that come late or never."""
 
-import itertools
 import time
 
 import cv2
@@ -10,89 +9,14 @@ import pytest
 pytest.importorskip("rclpy")
 
 import ros_harness
-from geometry_msgs.msg import PoseStamped
-from ros_harness import CAMERA, COLOR_FRAME, DEPTH_FRAME, START_NS, FakeCamera, Spinner, parameters, picture, wait_until
+from keyframe_bench import STEP_NS, Bench
+from ros_harness import CAMERA, COLOR_FRAME, DEPTH_FRAME, START_NS, parameters, picture, wait_until
 from sensor_msgs.msg import CompressedImage
 
 from showroom_ros.geometry.camera import Camera
-from showroom_ros.nodes.keyframe_node import KeyframeNode
-from showroom_ros.ros.conversions import camera_info_message, image_message
 from showroom_ros.scene.image_codec import encode_compressed_depth, encode_compressed_image
 
 pytestmark = pytest.mark.ros
-NUMBERS = itertools.count()
-STEP_NS = 100_000_000
-FAST = {"sync__depth_timeout_s": 5.0, "pose__max_wait_s": 1.0}
-
-
-class Bench:
-    """A fake camera and the node under test, spinning."""
-
-    def __init__(self):
-        ros_harness.init()
-        self.spinner = Spinner()
-        self.camera = None
-        self.node = None
-
-    def start(self, transport=("raw", "raw"), reliability=None, **settings):
-        namespace = f"/test_{next(NUMBERS)}"  # nodes of earlier tests are not heard
-        self.camera = FakeCamera(namespace=namespace, transport=transport, reliability=reliability)
-        names = {"sync__color_transport": transport[0], "sync__depth_transport": transport[1]}
-        overrides = parameters(**{**FAST, **names, **settings})
-        self.node = KeyframeNode(namespace=namespace, parameter_overrides=overrides)
-        for node in (self.camera.node, self.node):
-            self.spinner.executor.add_node(node)
-        wait_until(lambda: self.node._is_open, what="node active")
-        inputs = [self.camera.color, self.camera.color_info, self.camera.tf, self.camera.tf_static]
-        if settings.get("keyframes__use_depth", True):
-            inputs.append(self.camera.depth)
-        if reliability is None:
-            wait_until(lambda: all(p.get_subscription_count() for p in inputs), what="inputs matched")
-        wait_until(lambda: self.node._views.get_subscription_count() == 1, what="output matched")
-        return self.camera
-
-    def close(self):
-        if self.node is not None:
-            self.node.shut_down()
-        try:
-            self.spinner.close()
-        finally:
-            for node in (self.node, self.camera and self.camera.node):
-                if node is not None:
-                    node.destroy_node()
-
-    @property
-    def views(self):
-        return self.camera.views
-
-    def expect(self, count, timeout_s=10.0):
-        wait_until(lambda: len(self.views) >= count, timeout_s, f"{count} views (have {len(self.views)})")
-        time.sleep(0.05)
-        assert len(self.views) == count
-        return self.views
-
-    def expect_error(self, *parts):
-        def has_come():
-            return all(part in self.node.errors.last for part in parts)
-
-        wait_until(has_come, what=f"error with {parts}, last is {self.node.errors.last!r}")
-        assert self.views == []
-
-    def send_frame(self, index, x=None, **kwargs):
-        """Depth, colour, calibration and pose of frame ``index``, which is ``index`` metres to the right."""
-        stamp_ns = START_NS + index * STEP_NS
-        self.camera.send_color_info(stamp_ns=stamp_ns)
-        self.camera.send_depth(stamp_ns, **kwargs)
-        self.camera.send_color(stamp_ns)
-        self.camera.send_pose(stamp_ns, float(index) if x is None else x)
-
-    def expect_good_frame_still_works(self, index=50):
-        """A good frame after the bad ones becomes a view."""
-        self.send_frame(index)
-        expected_ns = START_NS + index * STEP_NS
-        wait_until(
-            lambda: any(view.stamp_ns == expected_ns for view in self.views), what="a good frame after a bad one"
-        )
 
 
 @pytest.fixture
@@ -315,116 +239,3 @@ def test_live_parameters_change_the_selection_and_bad_ones_are_refused(bench):
     bench.send_frame(1, x=0.02)
     bench.expect(2)
     assert bench.node.settings.keyframes.min_translation_m == 0.01
-
-
-def bad_color_info(bench, **fields):
-    message = camera_info_message(CAMERA, COLOR_FRAME, START_NS)
-    for name, value in fields.items():
-        setattr(message, name, value)
-    bench.camera.color_info.publish(message)
-    bench.camera.send_depth(START_NS)
-    bench.camera.send_color(START_NS)
-    bench.camera.send_pose(START_NS)
-
-
-def bad_color(bench, **fields):
-    message = image_message(picture(1), "rgb8", COLOR_FRAME, START_NS)
-    for name, value in fields.items():
-        setattr(message, name, value)
-    bench.camera.send_color_info()
-    bench.camera.color.publish(message)
-    bench.camera.send_depth(START_NS)
-    bench.camera.send_pose(START_NS)
-
-
-def bad_pose(bench, rotation):
-    message = PoseStamped()
-    message.header.frame_id, message.header.stamp = "odom", ros_harness.stamp(START_NS)
-    orientation = message.pose.orientation
-    orientation.x, orientation.y, orientation.z, orientation.w = rotation
-    bench.camera.pose.publish(message)
-
-
-BAD_INPUTS = {
-    "unknown encoding": (lambda b: bad_color(b, encoding="rgb9"), ["color/image", "'rgb9'", "bgr8", "yuv422"]),
-    "step": (lambda b: bad_color(b, step=100), ["color/image", "step is 100", "192"]),
-    "data length": (lambda b: bad_color(b, data=b"123"), ["color/image", "3 bytes", "9216"]),
-    "empty image": (lambda b: bad_color(b, width=0, height=0), ["color/image", "empty"]),
-    "image size unlike camera_info": (
-        lambda b: bad_color(b, width=32, step=96, data=bytes(96 * 48)),
-        ["color/image", "32x48", "64x48"],
-    ),
-    "no frame_id": (lambda b: b.camera.send_color_info() or _frame(b, frame_id=""), ["color/image", "frame_id"]),
-    "K zero": (lambda b: bad_color_info(b, k=[0.0] * 9), ["color/camera_info", "fx is 0.0", "positive"]),
-    "K negative": (
-        lambda b: bad_color_info(b, k=[-5.0, 0, 3, 0, 5, 3, 0, 0, 1]),
-        ["color/camera_info", "fx is -5.0", "positive"],
-    ),
-    "lens model": (
-        lambda b: bad_color_info(b, distortion_model="magic", d=[0.1]),
-        ["color/camera_info", "magic", "plumb_bob"],
-    ),
-    "depth all invalid": (
-        lambda b: b.send_frame(0, depth=np.zeros((48, 64), np.float32)),
-        ["depth/image", "no pixel", "valid"],
-    ),
-    "depth in millimetres as metres": (
-        lambda b: b.send_frame(0, depth=np.full((48, 64), 2000.0, np.float32)),
-        ["depth/image", "2000", "metres"],
-    ),
-    "depth of another size": (
-        lambda b: b.send_frame(0, depth=np.full((24, 32), 2.0, np.float32)),
-        ["64x48", "32x24", "camera_info"],
-    ),
-    "depth encoding": (
-        lambda b: b.send_frame(0, depth=np.zeros((48, 64), np.uint8), encoding="mono8"),
-        ["depth/image", "mono8", "16UC1", "32FC1"],
-    ),
-    "stamp zero": (lambda b: b.camera.send_color(0), ["color/image", "stamp is 0"]),
-}
-
-
-def _frame(bench, frame_id):
-    bench.camera.send_color(START_NS, frame_id=frame_id)
-    bench.camera.send_depth(START_NS)
-
-
-@pytest.mark.parametrize("name", BAD_INPUTS)
-def test_bad_input_is_named_and_survived(bench, name):
-    send, parts = BAD_INPUTS[name]
-    bench.start()
-    send(bench)
-    bench.expect_error(*parts)
-    assert bench.node.fatal_error is None
-    bench.expect_good_frame_still_works()
-
-
-@pytest.mark.parametrize("rotation", [(0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 2.0), (float("nan"), 0.0, 0.0, 1.0)])
-def test_bad_pose_is_named_and_survived(bench, rotation):
-    camera = bench.start(pose__source="pose")
-    wait_until(lambda: camera.pose.get_subscription_count() == 1)
-    bad_pose(bench, rotation)
-    bench.expect_error("/pose", "quaternion", "expected 1")
-    camera.send_pose_stamped(START_NS)
-    camera.send_color_info()
-    camera.send_depth(START_NS)
-    camera.send_color(START_NS)
-    bench.expect(1)
-
-
-def test_stamps_slightly_out_of_order_are_counted_and_left_out(bench):
-    bench.start()
-    bench.send_frame(5)
-    bench.expect(1)
-    bench.send_frame(3)
-    wait_until(lambda: bench.node.diagnostic_values()["unpaired"] == 2)
-    bench.expect_good_frame_still_works()
-
-
-def test_garbage_bytes_are_survived(bench):
-    camera = bench.start()
-    for publisher in (camera.color, camera.depth, camera.color_info):
-        publisher.publish(b"\x00\x01\x00\x00" + bytes(20))
-    wait_until(lambda: bench.node.errors.count == 3, what="three errors")
-    assert "cut short" in bench.node.errors.last or "stamp is 0" in bench.node.errors.last
-    bench.expect_good_frame_still_works()
