@@ -137,6 +137,7 @@ class PlaneSweep:
             lambda: make_volume(self._settings.map, settings.device),
             sources=settings.source_views,
             min_confidence=max(settings.min_confidence, 1e-6),
+            max_depth_m=settings.predicted_depth_m,
             hints=settings.map_hints and self._matcher.heeds_hints,
         )
         return replacing(volume, prediction)
@@ -166,7 +167,7 @@ class PlaneSweep:
         self._agreement.append(agreement.share)
         suspicion = self._suspicion()
         confidence = agreement.revised(confidence, witnesses=0 if suspicion else 2)
-        known = np.isfinite(depth) & (confidence >= least)
+        known = np.isfinite(depth) & (confidence >= least) & (depth <= settings.predicted_depth_m)
         depth, confidence = np.where(known, depth, np.float32(np.nan)), np.where(known, confidence, np.float32(0))
         return Estimate(combined(view, image, camera, depth, confidence), note=self._said(suspicion))
 

@@ -33,6 +33,7 @@ def looked_at_again(
     *,
     sources: int,
     min_confidence: float,
+    max_depth_m: float,
     hints: bool,
 ) -> Volume:
     """A map of predicted surface, from all keyframes.
@@ -43,6 +44,7 @@ def looked_at_again(
         make_volume: an empty map.
         sources: each is compared with at most so many.
         min_confidence: depth less sure is left out.
+        max_depth_m: and so is what is farther.
         hints: whether a first map is made to help the second.
     """
     volume = None
@@ -52,7 +54,7 @@ def looked_at_again(
             keyframe.content.depth = np.where(confidence >= min_confidence, depth, np.nan).astype(np.float32)
         volume = make_volume()
         for keyframe, (_, confidence, others) in zip(keyframes, estimates, strict=True):
-            _fuse(volume, keyframe, confidence, others, min_confidence)
+            _fuse(volume, keyframe, confidence, others, (min_confidence, max_depth_m))
     return volume or make_volume()
 
 
@@ -89,7 +91,7 @@ def _fuse(
     keyframe: Keyframe[Any],
     confidence: NDArray[np.float32],
     sources: list[Keyframe[Any]],
-    min_confidence: float,
+    limits: tuple[float, float],
 ) -> None:
     own, *others = (
         DepthOfView(k.content.depth, k.camera, k.T_world_camera)
@@ -97,7 +99,7 @@ def _fuse(
         if k.content.depth is not None
     )
     confidence = compared_with(own, others).revised(confidence)
-    known = np.isfinite(own.depth) & (confidence >= min_confidence)
+    known = np.isfinite(own.depth) & (confidence >= limits[0]) & (own.depth <= limits[1])
     if known.any():
         volume.integrate(
             View(

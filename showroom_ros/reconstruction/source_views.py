@@ -14,12 +14,14 @@ from showroom_ros.geometry.se3 import inverse
 
 T = TypeVar("T")
 
-IDEAL_BASELINE_M = 0.25
-"""Baseline at which depth of a room is told best: enough parallax, little occlusion."""
+IDEAL_BASELINE_M = 0.45
+"""Baseline at which depth of a room is told best: short ones turn a centimetre of pose error into a wrong scale."""
 MIN_BASELINE_M = 0.03
 """Cameras nearer than this tell no depth of a room: 0.9 degrees of parallax at 2 m."""
 MIN_OVERLAP = 0.25
 """Share of what the reference sees that a source must see too."""
+_MIN_USEFULNESS = 0.03
+"""Views of less are from so far away (about 2 m) that the same looks different."""
 _DEPTHS_M = (1.0, 2.0, 3.5)
 _KEYFRAMES = 60
 
@@ -128,7 +130,8 @@ def usefulness(
         return 0.0
     ratio = np.log(baseline_m / IDEAL_BASELINE_M)
     width = 1.0 if ratio < 0 else 0.8
-    return float(np.exp(-0.5 * (ratio / width) ** 2) * overlap)
+    value = float(np.exp(-0.5 * (ratio / width) ** 2) * overlap)
+    return value if value >= _MIN_USEFULNESS else 0.0
 
 
 def choose_sources(

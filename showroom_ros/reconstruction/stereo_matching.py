@@ -22,6 +22,8 @@ CENSUS_BITS = 48
 """7x7 pixels but the middle one."""
 _UNSEEN = np.float32(0.5)
 """Cost, as a share of the bits, of a hypothesis that no source sees: as good as chance."""
+_WORST_MATCH = 0.36
+"""Share of the bits that may differ at most where depth is trusted."""
 _WINDOW = 9
 """Pixels across in which texture counts."""
 _MIN_TOLD = 0.04
@@ -35,6 +37,7 @@ class MatchingSettings:
     Attributes:
         planes: hypotheses of depth, evenly spaced in inverse depth.
         near_m, far_m: first and last.
+        window: pixels across over which costs are averaged before they are gathered.
         small_penalty: cost of a step of one plane between neighbouring pixels, as a share of the census bits.
         large_penalty: cost of any larger step.
         gradient_scale: grey values; where neighbours differ more, the large penalty shrinks.
@@ -45,9 +48,10 @@ class MatchingSettings:
     planes: int = 96
     near_m: float = 0.4
     far_m: float = 7.0
-    small_penalty: float = 0.03
-    large_penalty: float = 0.25
-    gradient_scale: float = 10.0
+    window: int = 5
+    small_penalty: float = 0.1
+    large_penalty: float = 2.0
+    gradient_scale: float = 30.0
     min_margin: float = 0.02
     speckle_px: int = 60
 
@@ -80,7 +84,7 @@ def plane_sweep_depth(reference: Source, sources: list[Source], settings: Matchi
     if not sources:
         return Matched(np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32))
     inverse_depth = np.linspace(1 / settings.near_m, 1 / settings.far_m, settings.planes)
-    cost = sweep_cost(reference, sources, inverse_depth)
+    cost = averaged(sweep_cost(reference, sources, inverse_depth), settings.window)
     total = aggregated(cost, reference.grey, settings.small_penalty, settings.large_penalty, settings.gradient_scale)
     place, confidence = best_planes(total, cost, settings.min_margin)
     depth = np.interp(place, np.arange(settings.planes), inverse_depth)
@@ -193,6 +197,16 @@ def _better_half(costs):  # type: ignore[no-untyped-def]
     return result
 
 
+def averaged(cost: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+    """Costs [D, H, W], each the mean of those around it that any source sees."""
+    result = np.full_like(cost, _UNSEEN)
+    for plane, mean in zip(cost, result, strict=True):
+        seen = (plane != _UNSEEN).astype(np.float32)
+        count, total = (cv2.blur(values, (window, window)) for values in (seen, plane * seen))
+        np.divide(total, count, out=mean, where=seen > 0)
+    return result
+
+
 def aggregated(
     cost: NDArray[np.float32], grey: NDArray[np.uint8], small: float, large: float, gradient_scale: float
 ) -> NDArray[np.float32]:
@@ -278,7 +292,8 @@ def best_planes(
         min_margin: see ``MatchingSettings``.
 
     Returns:
-        float64 [H, W], place among the planes, and confidence float32 [H, W] in 0..1, 0 where not to be trusted.
+        float64 [H, W], place among the planes, and confidence float32 [H, W] in 0..1, 0 where not to be trusted:
+        by which share the best is cheaper than its rivals (Hu and Mordohai's peak ratio, 2012).
     """
     height, width, planes = total.shape
     best = total.argmin(2)
@@ -289,15 +304,15 @@ def best_planes(
     bend = np.maximum(left - 2 * middle + right, 1e-6)
     place = np.where(best == inside, inside + np.clip(0.5 * (left - right) / bend, -0.5, 0.5), best)
     seen = cost != _UNSEEN
-    rivals = (abs(np.arange(planes) - best[..., None]) > 2) & seen.transpose(1, 2, 0)
+    seen = cost != _UNSEEN
+    rivals = (abs(np.arange(planes) - best[..., None]) > 3) & seen.transpose(1, 2, 0)
     second = np.where(rivals, total, np.float32(np.inf)).min(2)
-    margin = np.where(np.isfinite(second), second - lowest, 0) / np.maximum(second, 1e-6)
+    margin = 1 - np.divide(lowest, second, out=np.ones_like(lowest), where=np.isfinite(second) & (second > 1e-6))
     matched = cost[best, rows, columns]
     typical = np.where(seen, cost, 0).sum(0) / np.maximum(seen.sum(0), 1)
     told = np.asarray(cv2.blur((typical - matched).astype(np.float32), (_WINDOW, _WINDOW)), np.float32)
-    confidence = np.clip(margin / 0.3, 0, 1) * np.clip((0.45 - matched) / 0.25, 0, 1) * np.clip(told / 0.15, 0, 1)
-    trusted = (margin >= min_margin) & (best > 0) & (best < planes - 1) & (matched < 0.42) & (told > _MIN_TOLD)
-    return place, np.where(trusted, np.maximum(confidence, 1e-3), 0).astype(np.float32)
+    trusted = (margin >= min_margin) & (best > 0) & (best < planes - 1) & (matched < _WORST_MATCH) & (told > _MIN_TOLD)
+    return place, np.where(trusted, np.maximum(margin, 1e-3), 0).astype(np.float32)
 
 
 def without_speckles(place: NDArray[np.float64], known: NDArray[np.bool_], smallest_px: int) -> NDArray[np.bool_]:
