@@ -79,4 +79,4 @@ def test_tuned_on_one_half_of_a_recording_the_other_half_improves(tmp_path: Path
         general = tuned(tmp_path / "fresh.safetensors", tmp_path / "before", tmp_path / "general", 15)
         own = tuned(general, tmp_path / "first", tmp_path / "own", 30)
     before, after = abs_rel(general, tmp_path / "second"), abs_rel(own, tmp_path / "second")
-    assert after < 0.8 * before, (before, after)
+    assert after < 0.7 * before, (before, after)
