@@ -5,7 +5,7 @@ The cost follows the image and the way through the blocks it sees, not the size 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numba
 import numpy as np
@@ -16,6 +16,9 @@ from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import checked_pose
 from showroom_ros.scene.block_store import TSDF_UNITS, WEIGHT_UNITS, _find, _key
 from showroom_ros.scene.volume import TsdfVolume, Volume
+
+if TYPE_CHECKING:
+    from showroom_ros.scene.volume_torch import TorchTsdfVolume
 
 _NEAREST_M = 0.05
 
@@ -40,7 +43,7 @@ def raycast(
     """Surface seen from in front, where the signed distance turns negative.
 
     Args:
-        volume: the map; of another engine than numba's the blocks are copied first, which takes longer.
+        volume: the map; torch's is looked at on its device.
         camera: undistorted.
         T_world_camera: float64 [4, 4].
         max_depth_m: rays end there; None = ``settings.max_depth_m``.
@@ -52,10 +55,13 @@ def raycast(
         raise InputError("raycast: the camera has lens distortion, expected an undistorted one")
     pose = checked_pose(T_world_camera)
     settings = volume.settings
+    far_m = settings.max_depth_m if max_depth_m is None else max_depth_m
+    least = max(1, round(settings.min_weight * WEIGHT_UNITS))
     if not isinstance(volume, TsdfVolume):
-        copied = TsdfVolume(settings)
-        copied.insert(volume.voxels())
-        volume = copied
+        from showroom_ros.scene.raycast_torch import march
+
+        found = march(cast("TorchTsdfVolume", volume), camera, pose, _NEAREST_M, far_m, least)
+        return RaycastView(*(plane.cpu().numpy() for plane in found))
     store = volume.store
     shape = camera.height, camera.width
     depth = np.full(shape, np.nan, np.float32)
@@ -63,9 +69,7 @@ def raycast(
     _march(
         *store.table, store.children, store.tsdf, store.weight,
         (camera.fx, camera.fy, camera.cx, camera.cy), pose / settings.voxel_size_m, pose,
-        np.float64(settings.truncation_m / settings.voxel_size_m),
-        np.float64(settings.max_depth_m if max_depth_m is None else max_depth_m),
-        max(1, round(settings.min_weight * WEIGHT_UNITS)), depth, weight, provenance,
+        np.float64(settings.truncation_m / settings.voxel_size_m), np.float64(far_m), least, depth, weight, provenance,
     )  # fmt: skip
     return RaycastView(depth, weight, provenance)
 

@@ -59,6 +59,11 @@ class TorchTsdfVolume:
         self._published = PublishedBlocks()
 
     @property
+    def store(self) -> TorchBlockStore:
+        """The voxels themselves, to look at."""
+        return self._store
+
+    @property
     def settings(self) -> MapSettings:
         """The settings in force; those a map can change while it lives may be set."""
         return self._settings
