@@ -55,6 +55,8 @@ def emptied(predicting: tuple[ReconstructionNode, MapClient]) -> tuple[Reconstru
     wait_for_status(client)
     client.trigger("reset")
     wait_until(lambda: not len(client.mesh().triangles), "an empty map")
+    client.status = None  # the last may be older than the last view
+    wait_until(lambda: client.status, "a new status")
     return predicting
 
 
