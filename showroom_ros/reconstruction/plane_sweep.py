@@ -172,7 +172,7 @@ class PlaneSweep:
         return Estimate(combined(view, image, camera, depth, confidence), note=self._said(suspicion))
 
     def _hint_of(self, volume: Volume, keyframe: Keyframe[Content]) -> Hint | None:
-        return _hint(raycast(volume, keyframe.camera, keyframe.T_world_camera)) if volume.block_count else None
+        return _hint(_seen_coarsely(volume, keyframe)) if volume.block_count else None
 
     def _suspicion(self) -> str:
         shares = [share for share in self._agreement if np.isfinite(share)]
@@ -258,6 +258,15 @@ def combined(
         provenance=provenance.astype(np.uint8),
         confidence=np.where(measured, sure, confidence).astype(np.float32),
     )
+
+
+def _seen_coarsely(volume: Volume, keyframe: Keyframe[Content]) -> RaycastView:
+    """The map at the third of every four pixels, repeated: the finest that networks see of hints, in a 16th of time."""
+    c = keyframe.camera
+    coarse = Camera(c.width // 4, c.height // 4, c.fx / 4, c.fy / 4, (c.cx - 2) / 4, (c.cy - 2) / 4)
+    seen = raycast(volume, coarse, keyframe.T_world_camera)
+    depth, weight, provenance = (np.kron(plane, np.ones((4, 4), plane.dtype)) for plane in seen)
+    return RaycastView(depth, weight, provenance)
 
 
 def _hint(seen: RaycastView) -> Hint:
