@@ -46,7 +46,7 @@ def test_projection_agrees_with_the_pinhole_equations():
     T[0, 2, 0], T[0, 2, 2] = -angle.sin(), angle.cos()
     T[0, :3, 3] = torch.tensor([0.1, -0.05, 0.02])
     depth = torch.full((1, 1, 24, 32), 2.0)
-    grid, cosine = projected(depth, K, K, T)
+    grid, cosine = projected(depth, K, K, T, (24, 32))
     point = torch.tensor([(20 - 15.5) / 40 * 2.0, (7 - 11.5) / 42 * 2.0, 2.0])
     there = T[0, :3, :3] @ point + T[0, :3, 3]
     u, v = 40 * there[0] / there[2] + 15.5, 42 * there[1] / there[2] + 11.5
@@ -59,7 +59,7 @@ def test_projection_agrees_with_the_pinhole_equations():
 def test_points_behind_a_source_are_not_seen():
     K = torch.tensor([[[40.0, 0, 15.5], [0, 40.0, 11.5], [0, 0, 1]]])
     turned = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))[None]
-    grid, _ = projected(torch.full((1, 2, 24, 32), 1.5), K, K, turned)
+    grid, _ = projected(torch.full((1, 2, 24, 32), 1.5), K, K, turned, (24, 32))
     assert (grid.abs() >= 1).all()
 
 
