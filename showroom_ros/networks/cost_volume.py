@@ -33,7 +33,9 @@ def rays_of(K: Tensor, height: int, width: int) -> Tensor:
     return torch.stack([x, y, torch.ones_like(x)], 1)
 
 
-def projected(depth: Tensor, K: Tensor, K_source: Tensor, T_source_reference: Tensor) -> tuple[Tensor, Tensor]:
+def projected(
+    depth: Tensor, K: Tensor, K_source: Tensor, T_source_reference: Tensor, source_size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
     """Where hypotheses of depth are seen in a source.
 
     Args:
@@ -41,6 +43,7 @@ def projected(depth: Tensor, K: Tensor, K_source: Tensor, T_source_reference: Te
         K: float [B, 3, 3], of the reference's feature map.
         K_source: float [B, 3, 3], of the source's.
         T_source_reference: float [B, 4, 4].
+        source_size: height and width of the source's feature map.
 
     Returns:
         Positions for ``grid_sample`` (``align_corners=False``), float [B, D, h, w, 2]; 2 (outside) where behind
@@ -54,9 +57,9 @@ def projected(depth: Tensor, K: Tensor, K_source: Tensor, T_source_reference: Te
     z = points[:, 2]
     front = z > 1e-3
     scale = 1.0 / torch.where(front, z, 1.0)
-    grid = torch.stack(
-        [(points[:, 0] * scale + 0.5) * (2 / width) - 1, (points[:, 1] * scale + 0.5) * (2 / height) - 1], -1
-    )
+    rows, columns = source_size
+    u, v = (points[:, 0] * scale + 0.5) * (2 / columns) - 1, (points[:, 1] * scale + 0.5) * (2 / rows) - 1
+    grid = torch.stack([u, v], -1)
     grid = torch.where(front[..., None], grid, 2.0).clamp(-2, 2)
     rays = rays.view(batch, 3, 1, height, width)
     centre = -(T_source_reference[:, :3, :3].transpose(1, 2) @ T_source_reference[:, :3, 3:]).view(batch, 3, 1, 1, 1)
@@ -81,10 +84,10 @@ def guided_correlation(
 
     Args:
         reference: float [B, C, h, w], unit length.
-        sources: float [B, N, C, h, w], unit length.
+        sources: float [B, N, C, h', w'], unit length; finer maps tell places more exactly.
         depth: float [B, D, h, w], metres.
-        K: float [B, 3, 3], of the feature maps.
-        K_sources: float [B, N, 3, 3], of the feature maps.
+        K: float [B, 3, 3], of the reference's feature map.
+        K_sources: float [B, N, 3, 3], of the sources'.
         T_source_reference: float [B, N, 4, 4].
         source_mask: bool [B, N]; others count for nothing.
         view_weights: maps [B, groups + 1, D * h, w] (correlations, ray angle) of one view to logits [B, 1, D * h, w].
@@ -101,7 +104,8 @@ def guided_correlation(
     seen = torch.zeros_like(weights)
     split = reference.view(batch, groups, channels // groups, 1, height, width) * groups
     for number in range(sources.shape[1]):
-        grid, cosine = projected(depth.detach(), K, K_sources[:, number], T_source_reference[:, number])
+        size = sources.shape[-2], sources.shape[-1]
+        grid, cosine = projected(depth.detach(), K, K_sources[:, number], T_source_reference[:, number], size)
         flat = grid.reshape(batch, planes * height, width, 2)
         warped = F.grid_sample(sources[:, number], flat, mode="bilinear", padding_mode="zeros", align_corners=False)
         warped = warped.view(batch, groups, channels // groups, planes, height, width)

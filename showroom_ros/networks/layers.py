@@ -50,17 +50,20 @@ class ImageEncoder(nn.Module):
         self.sixteenth = nn.Sequential(ConvBlock(eighth, sixteenth, 2), Residual(sixteenth), Residual(sixteenth))
         self.from_sixteenth = nn.Conv2d(sixteenth, eighth, 1)
         self.from_eighth = nn.Conv2d(eighth, quarter, 1)
+        self.from_quarter = nn.Conv2d(quarter, half, 1)
         self.coarse = nn.Sequential(ConvBlock(eighth, eighth), nn.Conv2d(eighth, match_channels, 1))
-        self.match = nn.Sequential(ConvBlock(quarter, quarter), nn.Conv2d(quarter, match_channels, 1))
+        self.match = nn.Sequential(ConvBlock(half, half), nn.Conv2d(half, match_channels, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Features at 1/8 and 1/4 to compare, and the pyramid at 1/4, 1/8 and 1/16, of float [B, 3, H, W] in 0..1."""
-        quarter = self.quarter(self.stem(images * 4 - 2))
+        """Features at 1/8 and 1/2 to compare, and the pyramid at 1/4, 1/8 and 1/16, of float [B, 3, H, W] in 0..1."""
+        half = self.stem(images * 4 - 2)
+        quarter = self.quarter(half)
         eighth = self.eighth(quarter)
         sixteenth = self.sixteenth(eighth)
         eighth = eighth + _doubled(self.from_sixteenth(sixteenth))
         quarter = quarter + _doubled(self.from_eighth(eighth))
-        return self.coarse(eighth), self.match(quarter), (quarter, eighth, sixteenth)
+        half = half + _doubled(self.from_quarter(quarter))
+        return self.coarse(eighth), self.match(half), (quarter, eighth, sixteenth)
 
 
 class Conv3d(nn.Conv3d):

@@ -1,11 +1,12 @@
 """Depth of an image from others of known pose: plane-sweep stereo, coarse to fine, with a map's depth as a hint.
 
 Features of the reference are compared with those of the sources on planes of hypothesised depth (Collins, 1996;
-Yao et al., MVSNet, 2018), first on all of them at 1/8 of the image, then on a few around the estimate at 1/4
-(Gu et al., cascade cost volumes, 2020), as correlation in groups of channels (Guo et al., GwcNet, 2019). Views are
-weighted by how well they agree and by their rays' angle, the volume is filtered in 3D under the guidance of the
-image (Bangunharjo et al., CoEx, 2021), and a 2D network carries depth from where it is sure to plain surface.
-A hint, the depth of the map so far, enters the volume as one more measurement (Sayed et al., DoubleTake, 2024).
+Yao et al., MVSNet, 2018), first on all of them at 1/8 of the image, then on a few around the estimate at 1/4, looked
+up in features at 1/2 (Gu et al., cascade cost volumes, 2020), as correlation in groups of channels (Guo et al.,
+GwcNet, 2019). Views are weighted by how well they agree and by their rays' angle, the volume is filtered in 3D under
+the guidance of the image (Bangunharjo et al., CoEx, 2021), and a 2D network carries depth from where it is sure to
+plain surface. A hint, the depth of the map so far, enters the volume as one more measurement (Sayed et al.,
+DoubleTake, 2024).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Features(NamedTuple):
 
     Attributes:
         coarse: float [B, C, H/8, W/8], unit length, to be compared.
-        match: float [B, C, H/4, W/4], the same, finer.
+        match: float [B, C, H/2, W/2], the same, finer.
         context: guides of the filters: [B, c, H/4, W/4], [B, c, H/8, W/8], [B, c, H/16, W/16].
     """
 
@@ -157,7 +158,7 @@ class PlaneSweepNet(nn.Module):
         """
         mask = torch.ones_like(K_sources[..., 0, 0], dtype=torch.bool) if source_mask is None else source_mask
         hints = _Hints.of(hint_depth, hint_confidence)
-        batch, _, height, width = reference.match.shape
+        batch, _, height, width = reference.context[0].shape
         s = self.settings
 
         planes = self.log_planes[None, :, None, None].expand(batch, -1, height // 2, width // 2)
@@ -176,7 +177,8 @@ class PlaneSweepNet(nn.Module):
         offsets = torch.linspace(-s.fine_range, s.fine_range, s.fine_planes, device=middle.device) * s.plane_step
         fine_planes = middle + offsets.to(middle.dtype)[None, :, None, None]
         volume, correlation = guided_correlation(
-            reference.match, sources[1], fine_planes.exp(), scaled_intrinsics(K, 4), scaled_intrinsics(K_sources, 4),
+            F.normalize(F.avg_pool2d(reference.match, 2), dim=1), sources[1], fine_planes.exp(),
+            scaled_intrinsics(K, 4), scaled_intrinsics(K_sources, 2),
             T_source_reference, mask, self.view_weights[1], s.groups,
         )  # fmt: skip
         volume = torch.cat([volume, hints.evidence(fine_planes, 4, float(offsets[1] - offsets[0]) * 2)], 1)
@@ -282,4 +284,4 @@ def _bounded(change: Tensor) -> Tensor:
     return torch.tanh(change * 0.5)
 
 
-KIND = NetworkKind("plane_sweep", 1, PlaneSweepSettings, PRESETS, PlaneSweepNet)
+KIND = NetworkKind("plane_sweep", 2, PlaneSweepSettings, PRESETS, PlaneSweepNet)
