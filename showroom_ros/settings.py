@@ -167,6 +167,15 @@ class ReconstructionSettings:
     image_width: int = setting(
         320, "width in pixels at which images are matched; the height follows the camera", minimum=64, maximum=4096
     )
+    final_image_width: int = setting(
+        480,
+        "plane_sweep: the same when a whole recording is looked at again at its end",
+        minimum=64,
+        maximum=4096,
+    )
+    refine_poses: bool = setting(
+        True, "plane_sweep: poses, focal length and lens are corrected by bundle adjustment at the end of a recording"
+    )
     source_views: int = setting(
         7, "keyframes a plane sweep compares with, chosen by their poses", minimum=1, maximum=64
     )

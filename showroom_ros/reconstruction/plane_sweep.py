@@ -16,6 +16,7 @@ from showroom_ros.errors import InputError, WeightsError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.reconstruction.consistency import Agreement, DepthOfView, compared_with
 from showroom_ros.reconstruction.estimator import Estimate
+from showroom_ros.reconstruction.pose_refinement import refined
 from showroom_ros.reconstruction.second_look import looked_at_again, replacing
 from showroom_ros.reconstruction.source_views import Keyframe, KeyframeBuffer, choose_sources
 from showroom_ros.reconstruction.stereo_matching import Source, plane_sweep_depth
@@ -107,7 +108,7 @@ class PlaneSweep:
         self._settings, self._matcher, self._note = settings, matcher, note
         self._keyframes: KeyframeBuffer[Content] = KeyframeBuffer()
         self._agreement: deque[float] = deque(maxlen=_POOR_KEYFRAMES)
-        self._scene: list[Keyframe[Content]] | None = None
+        self._scene: list[View] | None = None
 
     def apply(self, settings: Settings) -> None:
         """Takes over settings that may change while running."""
@@ -121,7 +122,7 @@ class PlaneSweep:
             self._scene.clear()
 
     def leave_to_finish(self) -> None:
-        """From now on all keyframes are kept (about 2 MB each), so that ``finish`` can look at them again."""
+        """From now on all images are kept (1 MB each at 640x480), so that ``finish`` can look at them again."""
         self._scene = []
 
     def finish(self, volume: Volume) -> Voxels | None:
@@ -129,8 +130,9 @@ class PlaneSweep:
         if not self._scene:
             return None
         settings = self._settings.reconstruction
+        views = refined(self._scene) if settings.refine_poses else self._scene
         prediction = looked_at_again(
-            self._scene,
+            [self._keyframe(view, settings.final_image_width) for view in views],
             lambda keyframe, sources, seen: self._matcher.match(
                 keyframe, sources, None if seen is None else _hint(seen)
             ),
@@ -148,15 +150,14 @@ class PlaneSweep:
         Raises:
             InputError: the view has no pose, or is too small to be matched.
         """
-        pose = view.require_pose()
         settings = self._settings.reconstruction
-        camera, image = resized(view, settings.image_width, self._matcher.stride)
-        keyframe = Keyframe(camera, pose, Content(image, self._matcher.prepare(image)))
+        keyframe = self._keyframe(view, settings.image_width)
+        camera, pose, image = keyframe.camera, keyframe.T_world_camera, keyframe.content.image
         earlier = [k for k in self._keyframes if k.content.image.shape == image.shape]
         sources = choose_sources(camera, pose, earlier, settings.source_views)
         self._keyframes.add(keyframe)
         if self._scene is not None:
-            self._scene.append(keyframe)
+            self._scene.append(dataclasses.replace(view, depth=None, provenance=None, confidence=None))
         if not sources:
             return Estimate(view, note=self._said(_no_sources(len(earlier))))
         hint = self._hint_of(volume, keyframe) if settings.map_hints and self._matcher.heeds_hints else None
@@ -170,6 +171,10 @@ class PlaneSweep:
         known = np.isfinite(depth) & (confidence >= least) & (depth <= settings.predicted_depth_m)
         depth, confidence = np.where(known, depth, np.float32(np.nan)), np.where(known, confidence, np.float32(0))
         return Estimate(combined(view, image, camera, depth, confidence), note=self._said(suspicion))
+
+    def _keyframe(self, view: View, width: int) -> Keyframe[Content]:
+        camera, image = resized(view, width, self._matcher.stride)
+        return Keyframe(camera, view.require_pose(), Content(image, self._matcher.prepare(image)))
 
     def _hint_of(self, volume: Volume, keyframe: Keyframe[Content]) -> Hint | None:
         return _hint(_seen_coarsely(volume, keyframe)) if volume.block_count else None
