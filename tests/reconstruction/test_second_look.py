@@ -6,12 +6,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+from stereo_room import picture, sideways
 from tsdf_scenes import room_views
 
+from showroom_ros.geometry.camera import Camera
 from showroom_ros.reconstruction.plane_sweep import PlaneSweep
 from showroom_ros.reconstruction.reconstructor import Reconstructor
 from showroom_ros.scene.view import Provenance
-from showroom_ros.settings import MapSettings, ReconstructionSettings, Settings
+from showroom_ros.scene.volume import make_volume
+from showroom_ros.settings import MapSettings, ReconstructionSettings, Settings, override
 
 SETTINGS = Settings(
     map=MapSettings(voxel_size_m=0.04, truncation_m=0.12, max_depth_m=4.0, max_bytes=200_000_000),
@@ -105,3 +108,43 @@ def test_keyframes_are_only_kept_when_asked(views):
     assert matcher.calls < len(views)
     for one, other in zip(before, reconstructor.volume.voxels(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class Witness:
+    """A matcher that says nothing, and remembers what it was asked."""
+
+    stride, name, heeds_hints = 16, "witness", False
+
+    def __init__(self):
+        self.asked = []
+
+    def prepare(self, image):
+        return None
+
+    def match(self, reference, sources, hint):
+        self.asked.append(reference)
+        return np.full(reference.content.image.shape[:2], np.nan, np.float32), np.zeros(
+            reference.content.image.shape[:2], np.float32
+        )
+
+
+@pytest.mark.parametrize("refine", [True, False])
+def test_at_the_end_poses_are_corrected_and_images_larger(refine):
+    settings = override(SETTINGS, {"reconstruction.refine_poses": refine, "reconstruction.final_image_width": 240})
+    camera = Camera(256, 192, 220.0, 220.0, 127.5, 95.5)
+    rng, witness = np.random.default_rng(0), Witness()
+    estimator = PlaneSweep(settings, witness)
+    estimator.leave_to_finish()
+    given = []
+    for number, pose in enumerate(sideways(7)):
+        view = picture(pose, camera, stamp_ns=number)
+        given.append(pose.copy())
+        given[-1][:3, 3] += rng.normal(0, 0.01, 3)
+        estimator.estimate(dataclasses.replace(view, T_world_camera=given[-1]), make_volume(settings.map))
+    live = len(witness.asked)
+    assert estimator.finish(make_volume(settings.map)) is not None
+    final = witness.asked[live:]
+    assert {keyframe.camera.width for keyframe in witness.asked[:live]} == {160}
+    assert {keyframe.camera.width for keyframe in final} == {240}
+    moved = [np.linalg.norm(k.T_world_camera - pose) for k, pose in zip(final, given, strict=True)]
+    assert min(moved) > 1e-4 if refine else max(moved) < 1e-9
