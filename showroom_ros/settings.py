@@ -168,7 +168,7 @@ class ReconstructionSettings:
         320, "width in pixels at which images are matched; the height follows the camera", minimum=64, maximum=4096
     )
     final_image_width: int = setting(
-        480,
+        640,
         "plane_sweep: the same when a whole recording is looked at again at its end",
         minimum=64,
         maximum=4096,
