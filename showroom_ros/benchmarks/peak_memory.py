@@ -42,13 +42,15 @@ class PeakMemory:
         """Ends."""
         self._done.set()
         self._thread.join()
+        self._look()
         if self._cuda:
             import torch
 
             self.device_mib = torch.cuda.max_memory_allocated() / 2**20
 
+    def _look(self) -> None:
+        self._peak = max(self._peak, self._process.memory_info().rss)
+
     def _sample(self) -> None:
-        while True:
-            self._peak = max(self._peak, self._process.memory_info().rss)
-            if self._done.wait(_PERIOD_S):
-                return
+        while not self._done.wait(_PERIOD_S):
+            self._look()
