@@ -169,7 +169,7 @@ class ReconstructionSettings:
     )
     final_image_width: int = setting(
         640,
-        "plane_sweep: the same when a whole recording is looked at again at its end",
+        "plane_sweep: the same when a whole recording is looked at again at its end; images are enlarged up to twice",
         minimum=64,
         maximum=4096,
     )
@@ -184,7 +184,7 @@ class ReconstructionSettings:
         0.2, "predicted depth less sure than this is not fused", minimum=0.0, maximum=1.0, live=True
     )
     predicted_depth_m: float = setting(
-        3.5, "depth predicted beyond this is not fused", minimum=0.1, maximum=100.0, live=True
+        5.0, "depth predicted beyond this is not fused", minimum=0.1, maximum=100.0, live=True
     )
     up: str = setting("+z", "ioar: axis of the world that points up", choices=("+x", "-x", "+y", "-y", "+z", "-z"))
     queue_size: int = setting(64, "views waiting to be fused; oldest dropped", minimum=1, maximum=10000)

@@ -32,6 +32,8 @@ _POOR_AGREEMENT, _POOR_KEYFRAMES = 0.2, 8
 """Where so little of the depth of so many keyframes agrees with that of their sources, something is wrong."""
 _SURE_WEIGHT = 3.0
 """Observations after which the map's depth is trusted fully as a hint."""
+_MOST_ENLARGED = 2.0
+"""Images that are looked at again are enlarged so far at most: depth is found to a share of a pixel."""
 
 
 @dataclass
@@ -132,7 +134,7 @@ class PlaneSweep:
         settings = self._settings.reconstruction
         views = refined(self._scene) if settings.refine_poses else self._scene
         prediction = looked_at_again(
-            [self._keyframe(view, settings.final_image_width) for view in views],
+            [self._keyframe(view, settings.final_image_width, enlarge=_MOST_ENLARGED) for view in views],
             lambda keyframe, sources, seen: self._matcher.match(
                 keyframe, sources, None if seen is None else _hint(seen)
             ),
@@ -172,8 +174,8 @@ class PlaneSweep:
         depth, confidence = np.where(known, depth, np.float32(np.nan)), np.where(known, confidence, np.float32(0))
         return Estimate(combined(view, image, camera, depth, confidence), note=self._said(suspicion))
 
-    def _keyframe(self, view: View, width: int) -> Keyframe[Content]:
-        camera, image = resized(view, width, self._matcher.stride)
+    def _keyframe(self, view: View, width: int, enlarge: float = 1.0) -> Keyframe[Content]:
+        camera, image = resized(view, width, self._matcher.stride, enlarge)
         return Keyframe(camera, view.require_pose(), Content(image, self._matcher.prepare(image)))
 
     def _hint_of(self, volume: Volume, keyframe: Keyframe[Content]) -> Hint | None:
@@ -215,8 +217,8 @@ def make_plane_sweep(settings: Settings) -> PlaneSweep:
     return PlaneSweep(settings, LearnedMatcher(model_file, settings.reconstruction.device))
 
 
-def resized(view: View, width: int, stride: int) -> tuple[Camera, NDArray[np.uint8]]:
-    """Camera and image at about ``width`` columns, both sides multiples of ``stride``; never larger than the view.
+def resized(view: View, width: int, stride: int, enlarge: float = 1.0) -> tuple[Camera, NDArray[np.uint8]]:
+    """Camera and image at about ``width`` columns, both sides multiples of ``stride``; ``enlarge`` times at most.
 
     Raises:
         InputError: the image is smaller than four strides.
@@ -228,12 +230,15 @@ def resized(view: View, width: int, stride: int) -> tuple[Camera, NDArray[np.uin
             f"the view of stamp {view.stamp_ns} is {camera.width}x{camera.height}, "
             f"expected at least {least}x{least} pixels for matching"
         )
-    scale = min(width / camera.width, 1.0)
-    columns, rows = (max(least, round(side * scale / stride) * stride) for side in (camera.width, camera.height))
-    columns, rows = min(columns, camera.width // stride * stride), min(rows, camera.height // stride * stride)
-    if (columns, rows) == (camera.width, camera.height):
+    scale = min(width / camera.width, enlarge)
+    sides = camera.width, camera.height
+    columns, rows = (
+        min(max(least, round(side * scale / stride) * stride), int(side * enlarge) // stride * stride) for side in sides
+    )
+    if (columns, rows) == sides:
         return camera, view.image
-    image = cv2.resize(view.image, (columns, rows), interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
+    image = cv2.resize(view.image, (columns, rows), interpolation=way)
     return camera.scaled(columns, rows), np.asarray(image, np.uint8)
 
 

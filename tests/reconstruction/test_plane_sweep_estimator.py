@@ -260,6 +260,15 @@ def test_resized_images_fit_the_stride_and_their_camera_fits_them(width, height)
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("wanted", "width", "height"), [(640, 256, 160), (200, 192, 128), (64, 64, 64)])
+def test_images_are_enlarged_where_that_is_allowed_and_twice_at_most(wanted, width, height):
+    view = picture(sideways(1)[0], CAMERA.scaled(130, 84))
+    camera, image = resized(view, wanted, 16, enlarge=2.0)
+    assert (camera.width, camera.height) == (width, height)
+    expected = picture(view.require_pose(), camera).image
+    assert np.median(abs(image.astype(float) - expected)) < 8
+
+
 def test_images_too_small_and_views_without_pose_are_refused_and_the_next_goes_on():
     estimator = PlaneSweep(SETTINGS, Oracle())
     views = walk(2)

@@ -18,7 +18,7 @@ from showroom_ros.settings import MapSettings, ReconstructionSettings, Settings,
 
 SETTINGS = Settings(
     map=MapSettings(voxel_size_m=0.04, truncation_m=0.12, max_depth_m=4.0, max_bytes=200_000_000),
-    reconstruction=ReconstructionSettings(method="plane_sweep", image_width=160),
+    reconstruction=ReconstructionSettings(method="plane_sweep", image_width=160, final_image_width=160),
 )
 
 
