@@ -12,6 +12,7 @@ from showroom_ros.networks.kind import NetworkKind
 NETWORKS: Mapping[str, str] = {
     "plane_sweep": "showroom_ros.networks.plane_sweep",
     "ioar": "showroom_ros.networks.ioar",
+    "fast3r": "showroom_ros.networks.fast3r",
 }
 """Name -> module whose constant ``KIND`` is the ``NetworkKind``."""
 

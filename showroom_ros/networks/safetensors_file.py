@@ -105,6 +105,18 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
     return tensors, metadata
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The strings in a file's header, which alone is read; empty where it has none or is not of this format."""
+    try:
+        with Path(path).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length).decode()) if length <= _MAX_HEADER_BYTES else {}
+        metadata = header.get("__metadata__", {})
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {name: text for name, text in metadata.items() if isinstance(text, str)}
+
+
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Writes a file that is whole or not there.
 

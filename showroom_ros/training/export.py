@@ -74,8 +74,9 @@ def export(
         "commit": commit() or "",
         "torch": torch.__version__,
     }
-    told = ("data_id", "steps", "seed", "metrics", "command", "package", "commit")
-    save_weights(path, kind, recipe.network_settings, network.state_dict(), {name: card[name] for name in told})
+    told = {name: card[name] for name in ("data_id", "steps", "seed", "metrics", "command", "package", "commit")}
+    told["task"] = plain["task"]  # what images it is used to
+    save_weights(path, kind, recipe.network_settings, network.state_dict(), told)
     with atomic_output(path.with_name(card_of(path.name))) as file:
         file.write(json.dumps(card, indent=2).encode() + b"\n")
 

@@ -11,6 +11,7 @@ from showroom_ros.training.task import TaskKind
 TASKS: Mapping[str, str] = {
     "plane_sweep": "showroom_ros.training.plane_sweep",
     "ioar": "showroom_ros.training.ioar",
+    "fast3r": "showroom_ros.training.fast3r",
 }
 """Name of a network -> module whose constant ``TASK`` is the ``TaskKind`` that trains it."""
 
