@@ -39,6 +39,10 @@ EXTRAS = {
     # Curves of trainings; without it they are in metrics.jsonl alone.
     "train": ["tensorboard==2.21.0"],
     "peers": ["open3d==0.20.0"],
+    # COLMAP for photos without poses; without it a smaller method of this package's own.
+    "sfm": ["pycolmap==4.2.1"],
+    # Photos: HEIC, and the focal length in EXIF.
+    "photos": ["pillow-heif==1.8.1", "Pillow==13.0.0"],
     "test": [
         "pytest==9.2.0",
         "pytest-timeout==2.4.0",

@@ -156,9 +156,10 @@ class ReconstructionSettings:
 
     method: str = setting(
         "sensor_depth",
-        "source of geometry: depth of a sensor, depth predicted from images that moved, or signed distances predicted "
-        "from many images; where a sensor measured depth too, that is kept and the rest predicted",
-        choices=("sensor_depth", "plane_sweep", "ioar"),
+        "source of geometry: depth of a sensor, depth predicted from images that moved, signed distances predicted "
+        "from many images, or depth and poses predicted from images alone; where a sensor measured depth too, that is "
+        "kept and the rest predicted",
+        choices=("sensor_depth", "plane_sweep", "ioar", "multi_view"),
     )
     device: str = setting("cpu", "where the volume and the networks live", choices=("cpu", "cuda"))
     model_file: str = setting(

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "stream": "input rate held, publishing, idle load of the node graph",
     "rooms": "making and rendering made-up rooms beside Open3D's ray casting",
     "posed_rgb": "meshes from colour and poses: learning-free, plane sweep without and with hints of the map, IOAR",
+    "multi_view": "poses and points of unposed photos: the network of this package, structure from motion",
 }
 
 
@@ -24,18 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=BENCHMARKS, help="; ".join(f"{k}: {v}" for k, v in BENCHMARKS.items()))
     parser.add_argument(
         "--data",
-        help="fusion and stream: bag, data set folder or synthetic:SEED (default synthetic:7); posed_rgb: recording "
-        "with colour, depth and poses (default ../shared/data/redkitchen, left out where that is absent)",
+        help="fusion and stream: bag, data set folder or synthetic:SEED (default synthetic:7); posed_rgb and "
+        "multi_view: recording with colour, depth and poses (default ../shared/data/redkitchen, left out where that is "
+        "absent)",
     )
-    parser.add_argument("--device", default="cpu", help="torch device (rooms, posed_rgb)")
+    parser.add_argument("--device", default="cpu", help="torch device (rooms, posed_rgb, multi_view)")
     parser.add_argument(
         "--methods",
         nargs="+",
         metavar="NAME[=FILE]",
-        help="posed_rgb: learning_free, plane_sweep, plane_sweep_hints, ioar, with other weights than those shipped "
-        "(default: all)",
+        help="posed_rgb: learning_free, plane_sweep, plane_sweep_hints, ioar, with other weights than those shipped; "
+        "multi_view: student, student=FILE, classical, classical=pycolmap, classical=opencv (default: all)",
     )
-    parser.add_argument("--scenes", type=int, metavar="N", help="posed_rgb: made-up test rooms (default 3)")
+    parser.add_argument("--scenes", type=int, metavar="N", help="posed_rgb, multi_view: made-up test rooms (default 3)")
+    parser.add_argument("--views", type=int, nargs="+", metavar="N", help="multi_view: photos (default 5 10 20)")
     parser.add_argument("--json", type=Path, help="also write the table as JSON")
 
 
@@ -63,6 +66,15 @@ def _measured(arguments: argparse.Namespace) -> BenchmarkResult:
             Path(arguments.data) if arguments.data else None,
             arguments.methods or tuple(benchmark.METHODS),
             benchmark.SCENES if arguments.scenes is None else arguments.scenes,
+            arguments.device,
+            say=lambda what: print(what, file=sys.stderr, flush=True),
+        )
+    elif arguments.name == "multi_view":
+        result = benchmark.run(
+            Path(arguments.data) if arguments.data else None,
+            arguments.methods or tuple(benchmark.METHODS),
+            benchmark.SCENES if arguments.scenes is None else arguments.scenes,
+            arguments.views or benchmark.VIEWS,
             arguments.device,
             say=lambda what: print(what, file=sys.stderr, flush=True),
         )

@@ -9,6 +9,9 @@ from typing import Any
 from showroom_ros.errors import SettingsError, WeightsError
 from showroom_ros.settings import Settings, override, setting_infos
 
+NETWORK_OF = {"multi_view": "fast3r"}
+"""Networks that are named otherwise than the method that needs them."""
+
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds ``--method``, ``--model-file``, ``--device`` and ``--color-only``, which ``settings_from`` heeds."""
@@ -38,7 +41,7 @@ def with_method(settings: Settings, arguments: argparse.Namespace) -> Settings:
         raise SettingsError(f"--model-file is '{model_file}', but method {method} has no network; leave it out")
     if getattr(arguments, "color_only", False):
         if method == "sensor_depth":
-            raise SettingsError(f"--color-only: method {method} needs depth, expected --method plane_sweep or ioar")
+            raise SettingsError(f"--color-only: method {method} needs depth, expected --method plane_sweep or another")
         settings = override(settings, {"keyframes.use_depth": False}, "--color-only")
     return settings
 
@@ -77,7 +80,7 @@ def weights_file(settings: Settings) -> Path | None:
         is_name = not path.exists() and path.suffix != ".safetensors" and len(path.parts) == 1
         return models_folder() / named_model(path.name, models_folder()).file if is_name else path
     try:
-        return shipped_weights(chosen.method)
+        return shipped_weights(NETWORK_OF.get(chosen.method, chosen.method))
     except WeightsError:
         if chosen.method == "plane_sweep":  # which goes without
             return None

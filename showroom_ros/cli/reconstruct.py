@@ -1,4 +1,4 @@
-"""``showroom reconstruct BAG|FOLDER``: the map of a recording, offline and deterministic."""
+"""``showroom reconstruct BAG|FOLDER|PHOTO...``: the map of a recording or of photos, offline and deterministic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from showroom_ros.cli.common import add_settings_arguments, progress_bar, settings_from
 from showroom_ros.cli.method import add_method_arguments, method_report
+from showroom_ros.cli.reconstruct_photos import photo_paths, run_photos
 
 if TYPE_CHECKING:
     from showroom_ros.reconstruction.offline import OfflineResult
@@ -20,7 +21,9 @@ _HOLD_BACK_EVERY = 25
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``showroom reconstruct``."""
-    parser.add_argument("source", help="bag, data set folder or synthetic:SEED")
+    parser.add_argument(
+        "source", nargs="+", help="bag, data set folder or synthetic:SEED; or photos without poses, or a folder of them"
+    )
     parser.add_argument("--out", type=Path, default=Path("outputs/reconstruct"), help="folder for the results")
     parser.add_argument(
         "--keyframes-only",
@@ -31,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peer", choices=("open3d", "none"), default="open3d", help="score against its mesh if no truth"
     )
     parser.add_argument("--json", type=Path, help="also write the report here")
+    parser.add_argument(
+        "--mesher",
+        choices=("poisson", "tsdf"),
+        default="poisson",
+        help="how photos become a mesh (needs open3d; fused)",
+    )
     add_method_arguments(parser)
     add_settings_arguments(parser)
 
@@ -44,9 +53,13 @@ def run(arguments: argparse.Namespace) -> None:
     from showroom_ros.reconstruction.outputs import make_parent
 
     settings = settings_from(arguments)
+    photos = photo_paths(arguments.source)
+    if photos is not None:
+        run_photos(arguments, settings, photos)
+        return
     how = method_report(settings)
     make_parent(arguments.out / "mesh.ply")  # before the work, not after
-    sequence = open_sequence(arguments.source)
+    sequence = open_sequence(arguments.source[0])
     result = reconstruct(
         sequence,
         settings,
@@ -56,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     write_results(result, settings, arguments.out)
     report = measured(result, sequence, settings, arguments.peer)
-    report |= {"source": arguments.source, **how}
+    report |= {"source": arguments.source[0], **how}
     report = write_map_report(report, result.mesh, sequence, settings, arguments.out, f"{sequence.name}: reconstructed")
     if arguments.json:
         write_json(arguments.json, report)
@@ -76,20 +89,16 @@ def write_results(result: OfflineResult, settings: Settings, out: Path) -> None:
     import yaml
 
     from showroom_ros.evaluation.report import write_bytes
-    from showroom_ros.geometry.se3 import quat_from_rotation, quat_xyzw_from_wxyz
     from showroom_ros.scene.mesh import Mesh
     from showroom_ros.scene.mesh_files import save_mesh
+    from showroom_ros.scene.pose_files import tum_text
     from showroom_ros.settings import to_dict
 
     mesh = result.mesh
     save_mesh(out / "mesh.ply", mesh)
     save_mesh(out / "cloud.ply", Mesh(mesh.vertices, mesh.triangles[:0], mesh.colors, mesh.normals, mesh.provenance))
     result.reconstructor.save_map(out / "map.showroom")
-    lines = ["# timestamp tx ty tz qx qy qz qw"]
-    for stamp_ns, pose in result.poses:
-        numbers = [*pose[:3, 3], *quat_xyzw_from_wxyz(quat_from_rotation(pose[:3, :3]))]
-        lines.append(f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} " + " ".join(f"{number:.9f}" for number in numbers))
-    write_bytes(out / "trajectory.txt", ("\n".join(lines) + "\n").encode())
+    write_bytes(out / "trajectory.txt", tum_text(result.poses).encode())
     write_bytes(out / "settings.yaml", yaml.safe_dump(to_dict(settings), sort_keys=True).encode())
 
 

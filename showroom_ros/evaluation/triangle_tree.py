@@ -154,8 +154,10 @@ def _closest_weights(point, corner, weights):  # type: ignore[no-untyped-def]
     elif va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
         w = (d4 - d3) / ((d4 - d3) + (d5 - d6))
         v = 1.0 - w
-    else:
+    elif va + vb + vc > 0:
         v, w = vb / (va + vb + vc), vc / (va + vb + vc)
+    else:  # a sliver without an area, as far as numbers tell
+        v, w = 0.0, 0.0
     weights[0], weights[1], weights[2] = 1.0 - v - w, v, w
     squared = 0.0
     for d in range(3):

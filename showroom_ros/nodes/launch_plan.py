@@ -55,7 +55,7 @@ ARGUMENTS = (
     Argument("namespace", "", "put before every node and relative topic"),
     Argument("log_level", "info", "debug, info, warn or error"),
     Argument("autostart", "true", "configure and activate the nodes", "autostart", (KEYFRAMES, RECONSTRUCTION, VIEWER)),
-    Argument("method", "", "sensor_depth, plane_sweep or ioar", "reconstruction.method", (RECONSTRUCTION,)),
+    Argument("method", "", "sensor_depth, plane_sweep, ioar or multi_view", "reconstruction.method", (RECONSTRUCTION,)),
     Argument("device", "", "where map and network live: cpu or cuda", "reconstruction.device", (RECONSTRUCTION,)),
     Argument(
         "model_file",

@@ -29,7 +29,7 @@ class Estimate:
 
 
 class Estimator(Protocol):
-    """Gives views geometry; may remember earlier views."""
+    """Gives views geometry; may remember earlier views. One that finds poses itself has ``needs_pose = False``."""
 
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """What is known after ``view``, a posed keyframe; views come in the order of their stamps.
@@ -96,4 +96,8 @@ def make_estimator(settings: Settings) -> Estimator:
         from showroom_ros.reconstruction.volumetric import make_volumetric
 
         return make_volumetric(settings)
-    raise SettingsError(f"reconstruction.method is '{method}', expected sensor_depth, plane_sweep or ioar")
+    if method == "multi_view":
+        from showroom_ros.reconstruction.multi_view_live import make_multi_view
+
+        return make_multi_view(settings)
+    raise SettingsError(f"reconstruction.method is '{method}', expected sensor_depth, plane_sweep, ioar or multi_view")

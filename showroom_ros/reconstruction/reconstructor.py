@@ -92,10 +92,10 @@ class Reconstructor:
             self._put_predicted(self._estimator.finish(self.volume))
 
     def _check_pose(self, view: View) -> None:
-        if view.T_world_camera is None:
+        if view.T_world_camera is None and getattr(self._estimator, "needs_pose", True):
             raise InputError(
                 f"the view of stamp {view.stamp_ns} has no pose, expected one: reconstruction.method "
-                f"'{self._settings.reconstruction.method}' needs pose.source tf, odom or pose"
+                f"'{self._settings.reconstruction.method}' needs pose.source tf, odom or pose; 'multi_view' does not"
             )
 
     def _follow_time(self, stamp_ns: int) -> str:
@@ -110,7 +110,8 @@ class Reconstructor:
         """Puts an estimate into the map; returns what that did, by name."""
         has_depth = estimate.view.depth is not None
         fused = self.volume.integrate(estimate.view) if has_depth else IntegrationStats(0, 0, 0, 0, 0)
-        self._eye = estimate.view.require_pose()[:3, 3]
+        if estimate.view.T_world_camera is not None:
+            self._eye = estimate.view.T_world_camera[:3, 3]
         predicted = self._put_predicted(estimate.voxels)
         counters = {name: float(value + getattr(predicted, name)) for name, value in vars(fused).items()}
         counters["voxels_predicted"] = float(predicted.voxels_updated)

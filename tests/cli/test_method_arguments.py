@@ -101,7 +101,10 @@ def test_the_report_names_the_weights(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--model-file", "mine.safetensors"], "--model-file is 'mine.safetensors', but method sensor_depth has no"),
-        (["--color-only"], "--color-only: method sensor_depth needs depth, expected --method plane_sweep or ioar"),
+        (
+            ["--color-only"],
+            "--color-only: method sensor_depth needs depth, expected --method plane_sweep or another",
+        ),
         (["--method", "plane_sweep", "--model-file", "gone.safetensors"], "gone.safetensors"),
         (["--method", "plane_sweep", "--model-file", "no_such_name"], "'no_such_name' is no file and none of"),
     ],

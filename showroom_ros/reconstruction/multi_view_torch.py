@@ -1,0 +1,69 @@
+"""Pointmaps by ``networks.fast3r``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from showroom_ros.networks.fast3r import Fast3r
+from showroom_ros.reconstruction.multi_view import Pointmaps
+
+_RELEASED_SIZE = 512
+
+
+class LearnedPointmaps:
+    """Implements ``multi_view.PointmapNetwork``."""
+
+    def __init__(
+        self, network: Fast3r, *, image_size: int, metric: bool, name: str = "fast3r", device: str = "cpu"
+    ) -> None:
+        """Takes a network that was trained on images of this longer side, with metres or without a unit."""
+        self.network = network.to(device).eval()
+        self.image_size, self.metric, self.name = image_size, metric, name
+        self.patch = network.settings.patch
+        self._device = torch.device(device)
+        self._dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
+
+    @torch.inference_mode()
+    def pointmaps(self, images: Sequence[NDArray[np.uint8]]) -> list[Pointmaps]:
+        """See ``PointmapNetwork``."""
+        views = [
+            torch.from_numpy(np.ascontiguousarray(image)).to(self._device).movedim(-1, 0)[None].float() / 255
+            for image in images
+        ]
+        return [
+            Pointmaps(*(plane[0].float().cpu().numpy() for plane in said))
+            for said in self.network(views, dtype=self._dtype)
+        ]
+
+
+def load_pointmap_network(model_file: str = "", device: str = "cpu") -> LearnedPointmaps:
+    """The network of ``reconstruction.method: multi_view``.
+
+    Args:
+        model_file: weights trained here (``*.safetensors`` with settings), the name of shipped ones, "" = the default
+            of those; or a public checkpoint of the published size, see ``fast3r_checkpoint``.
+        device: where it lives.
+
+    Raises:
+        WeightsError: missing, broken, or of another network.
+    """
+    from showroom_ros.networks.fast3r_checkpoint import is_published, load_published
+    from showroom_ros.networks.weights import load_weights
+
+    if model_file and is_published(Path(model_file)):
+        network = load_published(Path(model_file))
+        return LearnedPointmaps(
+            network, image_size=_RELEASED_SIZE, metric=False, name=Path(model_file).name, device=device
+        )
+    loaded = load_weights(model_file, "fast3r", device)
+    task = json.loads(loaded.metadata.get("task", "{}"))
+    clips = task.get("clips", {})
+    size = max(int(clips.get("width", 0)), int(clips.get("height", 0))) or _RELEASED_SIZE
+    metric = bool(task.get("metric", False))
+    return LearnedPointmaps(loaded.network, image_size=size, metric=metric, name=loaded.path.name, device=device)  # type: ignore[arg-type]
