@@ -94,7 +94,8 @@ def install(source: Path, build: Path, *options: str) -> None:
 
 def definitions_digest() -> str:
     """Changes whenever something that decides the generated code does."""
-    files = sorted([*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv"), ROOT / "CMakeLists.txt", Path(__file__)])
+    definitions = [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv"), *ROOT.glob("action/*.action")]
+    files = sorted([*definitions, ROOT / "CMakeLists.txt", Path(__file__)])
     content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content + str(VENV).encode() + sys.version.encode()).hexdigest()
 

@@ -180,7 +180,11 @@ class ReconstructionSettings:
     source_views: int = setting(
         7, "keyframes a plane sweep compares with, chosen by their poses", minimum=1, maximum=64
     )
-    map_hints: bool = setting(True, "plane_sweep: depth rendered from the map so far guides the next")
+    map_hints: str = setting(
+        "final",
+        "plane_sweep: when depth rendered from the map guides the next: at the end of a recording, always, or never",
+        choices=("final", "always", "never"),
+    )
     min_confidence: float = setting(
         0.2, "predicted depth less sure than this is not fused", minimum=0.0, maximum=1.0, live=True
     )

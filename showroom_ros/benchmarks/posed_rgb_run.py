@@ -49,7 +49,7 @@ class Method:
     name: str
     method: str
     network: str = ""
-    map_hints: bool = False
+    map_hints: str = "never"
 
     def settings(self, base: Settings, model_file: str, up: str = "+z") -> Settings:
         """``base`` with this method in it.
@@ -86,7 +86,7 @@ METHODS = {
     for method in (
         Method("learning_free", "plane_sweep"),
         Method("plane_sweep", "plane_sweep", "plane_sweep"),
-        Method("plane_sweep_hints", "plane_sweep", "plane_sweep", map_hints=True),
+        Method("plane_sweep_hints", "plane_sweep", "plane_sweep", map_hints="always"),
         Method("ioar", "ioar", "ioar"),
     )
 }

@@ -8,6 +8,7 @@ here, arbitrary for the published weights, whose names and sizes ``PRESETS["full
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from showroom_ros.errors import InputError
 from showroom_ros.networks.dpt_head import DptHead
 from showroom_ros.networks.fast3r_settings import PRESETS, Fast3rSettings
 from showroom_ros.networks.kind import NetworkKind
+from showroom_ros.networks.layers import ConvBlock, Residual
 from showroom_ros.networks.transformer import Block, rotary_2d, sine_table
 
 
@@ -36,6 +38,38 @@ class Pointmap(NamedTuple):
     local_confidence: Tensor
 
 
+class PatchEmbedding(nn.Module):
+    """One linear layer per patch (Dosovitskiy et al., 2021)."""
+
+    def __init__(self, s: Fast3rSettings) -> None:
+        """Of these settings."""
+        super().__init__()
+        self.proj = nn.Conv2d(3, s.encoder_width, s.patch, s.patch)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float [B, 3, H, W] to [B, C, H / patch, W / patch]."""
+        return self.proj(images)
+
+
+class ConvStem(nn.Module):
+    """Convolutions that halve the image until a pixel is a patch (Xiao et al., 2021)."""
+
+    def __init__(self, s: Fast3rSettings) -> None:
+        """Of these settings."""
+        super().__init__()
+        halvings = s.patch.bit_length() - 1
+        widths = [max(8, s.encoder_width >> (halvings - 1 - n)) for n in range(halvings)]
+        stages: list[nn.Module] = [ConvBlock(3, widths[0], 2)]
+        for narrow, wide in pairwise(widths):
+            stages += [Residual(narrow), ConvBlock(narrow, wide, 2)]
+        self.stages = nn.Sequential(*stages)
+        self.proj = nn.Conv2d(widths[-1], s.encoder_width, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float [B, 3, H, W] to [B, C, H / patch, W / patch]."""
+        return self.proj(self.stages(images))
+
+
 class Encoder(nn.Module):
     """A vision transformer with rotary positions."""
 
@@ -43,8 +77,7 @@ class Encoder(nn.Module):
         """Of these settings."""
         super().__init__()
         self.patch, self.head_width = s.patch, s.encoder_width // s.encoder_heads
-        self.patch_embed = nn.Module()
-        self.patch_embed.proj = nn.Conv2d(3, s.encoder_width, s.patch, s.patch)
+        self.patch_embed: nn.Module = PatchEmbedding(s) if s.stem == "patch" else ConvStem(s)
         self.enc_blocks = nn.ModuleList(
             Block(s.encoder_width, s.encoder_heads, s.mlp_ratio, 1e-6) for _ in range(s.encoder_depth)
         )
@@ -52,7 +85,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Tokens float [B, N, C], row by row, of float [B, 3, H, W] in 0..1."""
-        x = self.patch_embed.proj(2 * images - 1)  # type: ignore[operator]  # a Conv2d
+        x = self.patch_embed(2 * images - 1)
         turn = rotary_2d(x.shape[2], x.shape[3], self.head_width, x.device)
         x = x.flatten(2).transpose(1, 2)
         for block in self.enc_blocks:
@@ -240,6 +273,10 @@ def _check_settings(s: Fast3rSettings) -> None:
         raise InputError(f"decoder_depth is {s.decoder_depth}, expected a multiple of 4")
     if s.patch % 8:
         raise InputError(f"patch is {s.patch}, expected a multiple of 8")
+    if s.stem not in ("patch", "conv"):
+        raise InputError(f"stem is '{s.stem}', expected patch or conv")
+    if s.stem == "conv" and s.patch & (s.patch - 1):
+        raise InputError(f"patch is {s.patch}, expected a power of 2 for a stem of convolutions")
 
 
 def build(settings: Fast3rSettings) -> Fast3r:

@@ -11,6 +11,8 @@ class Fast3rSettings:
 
     Attributes:
         patch: side of the square patches in pixels; images' sides are multiples of it.
+        stem: how patches become tokens: ``patch``, one linear layer each, as published; or ``conv``, a few convolutions
+            (Xiao et al., 2021), which learn from far fewer images.
         encoder_width: of the tokens of one image.
         encoder_depth: blocks that see one image.
         encoder_heads: of their attention.
@@ -25,6 +27,7 @@ class Fast3rSettings:
     """
 
     patch: int = 16
+    stem: str = "patch"
     encoder_width: int = 1024
     encoder_depth: int = 24
     encoder_heads: int = 16
@@ -42,6 +45,7 @@ PRESETS = {
     "full": Fast3rSettings(),
     "showroom": Fast3rSettings(head_channels=(48, 96, 192, 384)),  # ShowRoom's student, 634 instead of 648 M parameters
     "small": Fast3rSettings(
+        stem="conv",
         encoder_width=192,
         encoder_depth=8,
         encoder_heads=6,
@@ -53,6 +57,7 @@ PRESETS = {
         head_last=24,
     ),
     "tiny": Fast3rSettings(
+        stem="conv",
         encoder_width=96,
         encoder_depth=4,
         encoder_heads=3,

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
 
 from showroom_ros.errors import InputError
 from showroom_ros.nodes.map_files import MapFiles
+from showroom_ros.nodes.reconstruct_images import ReconstructImagesAction
 from showroom_ros.nodes.timed_estimator import TimedEstimator
 from showroom_ros.reconstruction.estimator import make_estimator
 from showroom_ros.reconstruction.reconstructor import Reconstructor
@@ -25,6 +26,7 @@ from showroom_ros.ros.qos import view_qos
 from showroom_ros.ros.runner import run_node
 from showroom_ros.ros.services import TIMEOUT_S, WorkerServices
 from showroom_ros.ros.worker import Worker
+from showroom_ros.scene.view import View
 from showroom_ros.settings import Settings
 
 GROUPS = ("pose", "map", "reconstruction", "publish", "output")
@@ -59,6 +61,9 @@ class ReconstructionNode(ShowroomNode):
         )
         self._worker.start()
         self._offer_services(MapFiles(self._reconstructor, settings.output))
+        self._action = ReconstructImagesAction(
+            self, lambda: self.settings, lambda: not self._reconstructor.volume.block_count, self._fuse_photos
+        )
         # ROS time stands still when a bag ends; housekeeping must not
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._map_timers = [
@@ -97,6 +102,7 @@ class ReconstructionNode(ShowroomNode):
         self._worker.stop()
         for timer in self._map_timers:
             self.destroy_timer(timer)
+        self._action.close()
         self._map_services.close()
         self._status.close()
         self._map.close()
@@ -135,6 +141,18 @@ class ReconstructionNode(ShowroomNode):
         if not self._worker.waiting or self._unmeshed_views >= _MAX_UNMESHED_VIEWS:
             self._publish_changes()
         self._map.publish_view(update.view or view)
+
+    def _fuse_photos(self, views: Sequence[View]) -> str:
+        """On the map's thread, between views."""
+
+        def put() -> str:
+            for view in views:
+                self._map.publish_view(self._reconstructor.put(view).view or view)
+            self._unmeshed_views += len(views)
+            self._publish_changes()
+            return f"{len(views)} images fused"
+
+        return self._worker.call(put, timeout_s=TIMEOUT_S, ahead=True)
 
     def _publish_changes(self) -> None:
         if self._map.subscriber_joined():

@@ -15,12 +15,14 @@ class TimedEstimator:
 
     Attributes:
         last_s: seconds the last estimate took.
+        needs_pose: as the other one's.
     """
 
     def __init__(self, estimator: Estimator) -> None:
         """Nothing was estimated yet."""
         self._estimator = estimator
         self.last_s = 0.0
+        self.needs_pose = getattr(estimator, "needs_pose", True)
 
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """See ``Estimator``."""

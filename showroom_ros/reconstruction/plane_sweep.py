@@ -142,7 +142,7 @@ class PlaneSweep:
             sources=settings.source_views,
             min_confidence=max(settings.min_confidence, 1e-6),
             max_depth_m=settings.predicted_depth_m,
-            hints=settings.map_hints and self._matcher.heeds_hints,
+            hints=settings.map_hints != "never" and self._matcher.heeds_hints,
         )
         return replacing(volume, prediction)
 
@@ -162,7 +162,8 @@ class PlaneSweep:
             self._scene.append(dataclasses.replace(view, depth=None, provenance=None, confidence=None))
         if not sources:
             return Estimate(view, note=self._said(_no_sources(len(earlier))))
-        hint = self._hint_of(volume, keyframe) if settings.map_hints and self._matcher.heeds_hints else None
+        hinted = settings.map_hints == "always" and self._matcher.heeds_hints
+        hint = self._hint_of(volume, keyframe) if hinted else None
         depth, confidence = self._matcher.match(keyframe, sources, hint)
         least = max(settings.min_confidence, 1e-6)
         keyframe.content.depth = np.where(confidence >= least, depth, np.nan).astype(np.float32)

@@ -81,6 +81,16 @@ class Reconstructor:
         note = "; ".join(part for part in (jump, estimate.note) if part)
         return replace(update, counters=self._with_size(counters), view=estimate.view, note=note)
 
+    def put(self, view: View) -> MapUpdate:
+        """Fuses a posed view whose geometry is known already, whatever the method; meshes nothing.
+
+        Raises:
+            InputError: no pose or no depth.
+        """
+        view.require_pose()
+        view.require_depth()
+        return MapUpdate(view.stamp_ns, {}, counters=self._with_size(self._fuse(Estimate(view))), view=view)
+
     def leave_to_finish(self) -> None:
         """Nobody looks at the map before ``finish``: what that replaces need not be estimated before."""
         if isinstance(self._estimator, Patient):

@@ -133,10 +133,10 @@ def test_hints_and_weights_are_the_methods_own(tmp_path: Path) -> None:
     weights = str(untrained(tmp_path / "made.safetensors"))
     settings = {name: method.settings(SETTINGS, weights, "-y").reconstruction for name, method in METHODS.items()}
     assert {name: (s.method, s.map_hints, s.model_file) for name, s in settings.items()} == {
-        "learning_free": ("plane_sweep", False, "none"),
-        "plane_sweep": ("plane_sweep", False, weights),
-        "plane_sweep_hints": ("plane_sweep", True, weights),
-        "ioar": ("ioar", False, weights),
+        "learning_free": ("plane_sweep", "never", "none"),
+        "plane_sweep": ("plane_sweep", "never", weights),
+        "plane_sweep_hints": ("plane_sweep", "always", weights),
+        "ioar": ("ioar", "never", weights),
     }
     assert {s.up for s in settings.values()} == {"-y"}
 

@@ -162,7 +162,8 @@ def test_depth_of_the_map_is_a_hint_if_wanted():
     for view in views:
         depth = true_depth(view.camera, view.T_world_camera)
         volume.integrate(dataclasses.replace(view, depth=depth))
-    for wanted, where, expected in ((True, volume, True), (False, volume, False), (True, EMPTY, False)):
+    cases = (("always", volume, True), ("final", volume, False), ("never", volume, False), ("always", EMPTY, False))
+    for wanted, where, expected in cases:
         matcher = Oracle()
         settings = override(SETTINGS, {"reconstruction.map_hints": wanted})
         estimates(PlaneSweep(settings, matcher), views, where)
@@ -304,7 +305,7 @@ def test_the_network_gives_what_it_gives_by_itself():
 
     torch.manual_seed(0)
     network = PlaneSweepNet(PRESETS["tiny"]).eval()
-    changes = {"min_confidence": 0.0, "map_hints": False, "predicted_depth_m": 50.0}
+    changes = {"min_confidence": 0.0, "map_hints": "never", "predicted_depth_m": 50.0}
     settings = override(SETTINGS, {f"reconstruction.{name}": value for name, value in changes.items()})
     views = walk(2)
     said = estimates(PlaneSweep(settings, LearnedMatcher(network)), views)[1].view

@@ -78,7 +78,7 @@ def test_the_map_of_the_first_pass_helps_the_second(views):
     blind, helped = Oracle(views, error=0.03), Oracle(views, heeds_hints=True, error=0.03)
     without, with_hints = (run(views, matcher)[0].volume.extract_mesh() for matcher in (blind, helped))
     assert blind.hinted == 0
-    assert helped.hinted >= len(views)
+    assert helped.hinted >= 0.8 * len(views)  # some have no sources
     assert np.median(distances(with_hints)) < 0.5 * np.median(distances(without))
 
 
