@@ -53,20 +53,16 @@ def photo_paths(sources: Sequence[str]) -> list[Path] | None:
 def run_photos(arguments: argparse.Namespace, settings: Settings, paths: list[Path]) -> None:
     """Reconstructs photos, writes everything below ``--out``, prints the headline."""
     from showroom_ros.evaluation.report import write_json, write_report
-    from showroom_ros.reconstruction.multi_view import reconstruct_photos
-    from showroom_ros.reconstruction.multi_view_torch import load_pointmap_network
     from showroom_ros.reconstruction.outputs import make_parent
     from showroom_ros.settings import to_dict
 
     make_parent(arguments.out / "mesh.ply")  # before the work, not after
     photos, rejected = read_photos(paths)
-    network = load_pointmap_network(settings.reconstruction.model_file, settings.reconstruction.device)
-    result = reconstruct_photos(photos, network, progress=progress_bar("looking at photos", "window"))
+    method, result = placed(photos, settings)
     mesh, note = meshed(result, settings, arguments.mesher)
     write_photo_results(result, mesh, arguments.out)
     report: dict[str, Any] = {
-        "method": "multi_view",
-        "weights": network.name,
+        "method": method,
         "photos": len(paths),
         "photos_placed": len(result.views),
         "photos_rejected": rejected,
@@ -81,11 +77,42 @@ def run_photos(arguments: argparse.Namespace, settings: Settings, paths: list[Pa
     report = write_report(arguments.out, report, _pictures(mesh, result), title=f"{paths[0].parent.name}: photos")
     if arguments.json:
         write_json(arguments.json, report)
-    for name in ("photos", "photos_placed", "scale", "triangles"):
+    for name in ("method", "photos", "photos_placed", "scale", "triangles"):
         print(f"{name:20} {report[name]}")
     for line in report["notes"]:
         print(f"{'note':20} {line}")
     print(f"written to {arguments.out}; look at it: showroom view {arguments.out}")
+
+
+def placed(photos: list[Photo], settings: Settings) -> tuple[str, MultiViewResult]:
+    """Cameras and depth of photos, and how they were found.
+
+    ``multi_view`` asks the pointmap network. ``plane_sweep``, and no method at all, go by features and sweep planes;
+    where features tie too few photos together and no method was named, the network is asked instead.
+    """
+    from showroom_ros.errors import InputError, SettingsError
+    from showroom_ros.reconstruction.multi_view import reconstruct_photos
+
+    method = settings.reconstruction.method
+    if method == "ioar":
+        raise SettingsError("method ioar needs poses, expected plane_sweep or multi_view for photos")
+    note = ""
+    if method != "multi_view" and (method == "plane_sweep" or len(photos) > 1):
+        from showroom_ros.reconstruction.plane_sweep import make_plane_sweep
+        from showroom_ros.reconstruction.swept_photos import sweep_photos
+
+        try:
+            return "plane_sweep", sweep_photos(photos, make_plane_sweep(settings))
+        except InputError as error:
+            if method == "plane_sweep":
+                raise
+            note = f"{error}: asked the network of pointmaps"
+    from showroom_ros.reconstruction.multi_view_torch import load_pointmap_network
+
+    network = load_pointmap_network(settings.reconstruction.model_file, settings.reconstruction.device)
+    result = reconstruct_photos(photos, network, progress=progress_bar("looking at photos", "window"))
+    result.notes += [note] if note else []
+    return f"multi_view with {network.name}", result
 
 
 def read_photos(paths: Sequence[Path]) -> tuple[list[Photo], dict[str, str]]:

@@ -157,7 +157,7 @@ def reconstruct_photos(
     if len(groups) > 1:
         notes.append(_said_of_groups(groups, photos))
         whole = whole.subset(groups[0])
-    whole, scale = _scaled(whole, photos, small, network.metric)
+    whole, scale = scaled(whole, photos, small, network.metric)
     return _result(photos, whole, small, settings, (scale, groups, drift, notes))
 
 
@@ -199,7 +199,7 @@ def _pose_and_depth(found: Pointmaps, camera: Camera) -> tuple[NDArray[np.float6
     return fit.T_world_camera, np.where(depth > 0, depth, np.nan).astype(np.float32)
 
 
-def _scaled(whole: Part, photos: Sequence[Photo], small: dict[int, Prepared], metric: bool) -> tuple[Part, str]:
+def scaled(whole: Part, photos: Sequence[Photo], small: dict[int, Prepared], metric: bool) -> tuple[Part, str]:
     """The whole in metres and in the world of the known poses, where anything is known; and by what."""
     known = np.full_like(whole.poses, np.nan)
     for row, number in enumerate(whole.numbers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -131,9 +132,13 @@ class PlaneSweep:
         """The whole scene predicted again, see ``second_look``; None where keyframes were not kept."""
         if not self._scene:
             return None
+        views = refined(self._scene) if self._settings.reconstruction.refine_poses else self._scene
+        return replacing(volume, self.predicted(views)[0])
+
+    def predicted(self, views: Sequence[View]) -> tuple[Volume, list[View | None]]:
+        """Posed views of a whole scene, each compared with those around it, see ``second_look``: map and depth."""
         settings = self._settings.reconstruction
-        views = refined(self._scene) if settings.refine_poses else self._scene
-        prediction = looked_at_again(
+        return looked_at_again(
             [self._keyframe(view, settings.final_image_width, enlarge=_MOST_ENLARGED) for view in views],
             lambda keyframe, sources, seen: self._matcher.match(
                 keyframe, sources, None if seen is None else _hint(seen)
@@ -144,7 +149,6 @@ class PlaneSweep:
             max_depth_m=settings.predicted_depth_m,
             hints=settings.map_hints != "never" and self._matcher.heeds_hints,
         )
-        return replacing(volume, prediction)
 
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """See ``Estimator``.

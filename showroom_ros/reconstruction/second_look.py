@@ -35,8 +35,8 @@ def looked_at_again(
     min_confidence: float,
     max_depth_m: float,
     hints: bool,
-) -> Volume:
-    """A map of predicted surface, from all keyframes.
+) -> tuple[Volume, list[View | None]]:
+    """A map of predicted surface, from all keyframes, and what of each was fused (None: nothing).
 
     Args:
         keyframes: whose ``content`` has ``image`` and ``depth``; the latter is replaced.
@@ -47,15 +47,20 @@ def looked_at_again(
         max_depth_m: and so is what is farther.
         hints: whether a first map is made to help the second.
     """
-    volume = None
+    volume, views = None, []
     for _ in range(2 if hints else 1):
         estimates = [_estimated(keyframe, keyframes, match, sources, volume) for keyframe in keyframes]
         for keyframe, (depth, confidence, _) in zip(keyframes, estimates, strict=True):
             keyframe.content.depth = np.where(confidence >= min_confidence, depth, np.nan).astype(np.float32)
+        views = [
+            _checked(keyframe, confidence, others, (min_confidence, max_depth_m))
+            for keyframe, (_, confidence, others) in zip(keyframes, estimates, strict=True)
+        ]
         volume = make_volume()
-        for keyframe, (_, confidence, others) in zip(keyframes, estimates, strict=True):
-            _fuse(volume, keyframe, confidence, others, (min_confidence, max_depth_m))
-    return volume or make_volume()
+        for view in views:
+            if view is not None:
+                volume.integrate(view)
+    return volume or make_volume(), views
 
 
 def replacing(volume: Volume, prediction: Volume) -> Voxels:
@@ -86,13 +91,13 @@ def _estimated(
     return *match(keyframe, chosen, seen), chosen
 
 
-def _fuse(
-    volume: Volume,
+def _checked(
     keyframe: Keyframe[Any],
     confidence: NDArray[np.float32],
     sources: list[Keyframe[Any]],
     limits: tuple[float, float],
-) -> None:
+) -> View | None:
+    """The keyframe with what depth the sources' does not refute."""
     own, *others = (
         DepthOfView(k.content.depth, k.camera, k.T_world_camera)
         for k in (keyframe, *sources)
@@ -100,14 +105,13 @@ def _fuse(
     )
     confidence = compared_with(own, others).revised(confidence)
     known = np.isfinite(own.depth) & (confidence >= limits[0]) & (own.depth <= limits[1])
-    if known.any():
-        volume.integrate(
-            View(
-                image=keyframe.content.image,
-                camera=keyframe.camera,
-                depth=np.where(known, own.depth, np.nan).astype(np.float32),
-                provenance=np.full(known.shape, Provenance.PREDICTED, np.uint8),
-                confidence=np.where(known, confidence, 0).astype(np.float32),
-                T_world_camera=keyframe.T_world_camera,
-            )
-        )
+    if not known.any():
+        return None
+    return View(
+        image=keyframe.content.image,
+        camera=keyframe.camera,
+        depth=np.where(known, own.depth, np.nan).astype(np.float32),
+        provenance=np.where(known, Provenance.PREDICTED, Provenance.UNKNOWN).astype(np.uint8),
+        confidence=np.where(known, confidence, 0).astype(np.float32),
+        T_world_camera=keyframe.T_world_camera,
+    )

@@ -15,6 +15,8 @@ from showroom_ros.cli.main import main
 from showroom_ros.scene.mesh_files import load_mesh
 from showroom_ros.scene.view import Provenance
 
+NETWORK = ["--method", "multi_view"]
+
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
@@ -45,7 +47,7 @@ class _Steady:
 def test_photos_become_a_mesh_a_cloud_poses_and_a_report(photos, tmp_path, capsys):
     out = tmp_path / "out"
     files = sorted(map(str, photos.glob("*.png")))
-    assert main(["reconstruct", *files, "--out", str(out), "--set", "map.voxel_size_m=0.04"]) == 0
+    assert main(["reconstruct", *files, "--out", str(out), "--set", "map.voxel_size_m=0.04", *NETWORK]) == 0
     report = json.loads((out / "report.json").read_text())
     assert report["photos_placed"] == 16
     assert report["scale"] == "network"
@@ -68,9 +70,8 @@ def test_photos_become_a_mesh_a_cloud_poses_and_a_report(photos, tmp_path, capsy
 def test_a_folder_will_do_and_a_broken_photo_is_named(photos, tmp_path, capsys):
     (photos / "p99.png").write_bytes(b"not a picture")
     out = tmp_path / "out"
-    assert (
-        main(["reconstruct", str(photos), "--out", str(out), "--mesher", "tsdf", "--set", "map.voxel_size_m=0.04"]) == 0
-    )
+    arguments = ["--out", str(out), "--mesher", "tsdf", "--set", "map.voxel_size_m=0.04", *NETWORK]
+    assert main(["reconstruct", str(photos), *arguments]) == 0
     report = json.loads((out / "report.json").read_text())
     assert list(report["photos_rejected"]) == ["p99.png"]
     assert report["photos_placed"] == 16
