@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--card", type=Path, metavar="FILE", help="how they were trained (default: that beside FILE)")
     add.add_argument("--default", action="store_true", help="make them their network's default")
     add.add_argument("--replace", action="store_true", help="replace the entry of that name")
+    public = actions.add_parser("add-public", help="name a public checkpoint of yours; its licence is shown first")
+    public.add_argument("source", metavar="PATH|hub:OWNER/NAME", help="of a network of this package, e.g. Fast3R's")
+    public.add_argument("--name", required=True, help="by which reconstruction.model_file finds it")
+    public.add_argument("--licence", default="", help="where it is not known here")
+    public.add_argument("--sha256", default="", help="the file must have it")
+    public.add_argument("--accept-licence", action="store_true", help="you have read it, and your use is allowed")
     for action in (listing, verify, add):
         action.add_argument("--folder", type=Path, help="of the manifest (default: that of this installation)")
 
@@ -41,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise MissingDependencyError("showroom models needs torch: pip install torch") from error
     from showroom_ros.networks.manifest import models_folder
 
+    if arguments.action == "add-public":
+        return _add_public(arguments)
     folder: Path = arguments.folder or models_folder()
     if arguments.action == "list":
         return _list(folder)
@@ -49,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(folder: Path) -> int:
     from showroom_ros.networks.manifest import read_manifest
+    from showroom_ros.networks.public_checkpoints import public_checkpoints
 
     models = read_manifest(folder)
     if not models:
@@ -59,11 +68,14 @@ def _list(folder: Path) -> int:
         size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "missing"
         default = " (default)" if defaults[model.network] == model.name else ""
         print(f"{model.name}{default}: {model.network} {model.preset}, {model.input}, {size}, {model.licence}, {path}")
+    for mine in public_checkpoints():
+        print(f"{mine.name}: public, {mine.source}, {mine.licence}, {mine.path}")
     return 0
 
 
 def _verify(folder: Path) -> int:
     from showroom_ros.networks.manifest import verify_models
+    from showroom_ros.networks.public_checkpoints import checked_path, public_checkpoints
     from showroom_ros.networks.weights import load_weights
 
     checked = list(verify_models(folder))
@@ -78,7 +90,28 @@ def _verify(folder: Path) -> int:
                 fault = str(error)
         faults += bool(fault)
         print(f"{model.name}: {fault or 'as it should be'}")
+    for mine in public_checkpoints():
+        try:
+            checked_path(mine)
+            print(f"{mine.name}: as it was added")
+        except WeightsError as error:
+            faults += 1
+            print(f"{mine.name}: {error}")
     return 1 if faults else 0
+
+
+def _add_public(arguments: argparse.Namespace) -> int:
+    from showroom_ros.networks.public_checkpoints import add_checkpoint, licence_of
+
+    if not _NAME.fullmatch(arguments.name):
+        raise InputError(f"--name '{arguments.name}': expected lower-case letters, digits, '_', '-' and '.'")
+    licence = licence_of(arguments.source, arguments.licence)
+    print(f"{arguments.source}: {licence}")
+    if not arguments.accept_licence:
+        raise InputError("nothing was added: say that you accept this licence with --accept-licence")
+    added = add_checkpoint(arguments.name, arguments.source, licence, arguments.sha256)
+    print(f"{added.name}: {added.path}, sha256 {added.sha256}")
+    return 0
 
 
 def _add(arguments: argparse.Namespace, folder: Path) -> int:

@@ -47,15 +47,19 @@ def load_pointmap_network(model_file: str = "", device: str = "cpu") -> LearnedP
 
     Args:
         model_file: weights trained here (``*.safetensors`` with settings), the name of shipped ones, "" = the default
-            of those; or a public checkpoint of the published size, see ``fast3r_checkpoint``.
+            of those; or a public checkpoint, its path or the name it was added by, see ``public_checkpoints``.
         device: where it lives.
 
     Raises:
         WeightsError: missing, broken, or of another network.
     """
     from showroom_ros.networks.fast3r_checkpoint import is_published, load_published
+    from showroom_ros.networks.public_checkpoints import checked_path, public_checkpoints
     from showroom_ros.networks.weights import load_weights
 
+    mine = next((entry for entry in public_checkpoints() if entry.name == model_file), None)
+    if mine is not None:
+        model_file = str(checked_path(mine))
     if model_file and is_published(Path(model_file)):
         network = load_published(Path(model_file))
         return LearnedPointmaps(
