@@ -18,9 +18,10 @@ from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import inverse, transform_points
 from showroom_ros.reconstruction.photos import Photo
 from showroom_ros.reconstruction.structure_from_motion import ENGINES, structure_from_motion
+from showroom_ros.settings import Settings, override
 
 if TYPE_CHECKING:
-    from showroom_ros.reconstruction.multi_view import PointmapNetwork
+    from showroom_ros.reconstruction.multi_view import MultiViewResult, PointmapNetwork
 
 _LATENCY_SIZE = 256, 192
 _LATENCY_VIEWS = 5
@@ -96,13 +97,44 @@ class Student:
         try:
             found = reconstruct_photos(photos, self.network, MultiViewSettings(min_confidence=0.0))
         except InputError:  # none could be placed
-            return Outcome(np.full((len(photos), 4, 4), np.nan))
-        views = {}
-        for number, view, photo_camera in zip(found.numbers, found.views, found.photo_cameras, strict=True):
-            points = transform_points(view.require_pose(), view.camera.back_project(view.require_depth()))
-            confidence = np.ones(points.shape[:2]) if view.confidence is None else view.confidence
-            views[number] = PredictedView(points, confidence, view.camera, photo_camera)
-        return Outcome(found.T_world_camera, views)
+            return _nothing(photos)
+        return _dense(found)
+
+
+class Swept:
+    """Structure from motion and a plane sweep, ``reconstruction.swept_photos``."""
+
+    kinds: Sequence[str] = ("free", "intrinsics", "poses")
+
+    def __init__(self, model_file: str, device: str) -> None:
+        """With weights of ``plane_sweep``, "" = those shipped, "none" = without a network."""
+        from showroom_ros.reconstruction.plane_sweep import make_plane_sweep
+
+        self.about: dict[str, Any] = {"weights": model_file or "shipped", "device": device}
+        chosen = {"reconstruction.method": "plane_sweep", "reconstruction.model_file": model_file}
+        self._sweep = make_plane_sweep(override(Settings(), {**chosen, "reconstruction.device": device}))
+
+    def __call__(self, photos: Sequence[Photo]) -> Outcome:
+        """See ``Method``."""
+        from showroom_ros.reconstruction.swept_photos import sweep_photos
+
+        try:
+            return _dense(sweep_photos(photos, self._sweep))
+        except InputError:  # features tie no two together
+            return _nothing(photos)
+
+
+def _nothing(photos: Sequence[Photo]) -> Outcome:
+    return Outcome(np.full((len(photos), 4, 4), np.nan))
+
+
+def _dense(found: MultiViewResult) -> Outcome:
+    views = {}
+    for number, view, photo_camera in zip(found.numbers, found.views, found.photo_cameras, strict=True):
+        points = transform_points(view.require_pose(), view.camera.back_project(view.require_depth()))
+        confidence = np.ones(points.shape[:2]) if view.confidence is None else view.confidence
+        views[number] = PredictedView(points, confidence, view.camera, photo_camera)
+    return Outcome(found.T_world_camera, views)
 
 
 class Classical:
@@ -156,7 +188,11 @@ def make_classical(engine: str, device: str) -> Method:
     return Classical(engine or "auto")
 
 
-METHODS: dict[str, Callable[[str, str], Method]] = {"student": make_student, "classical": make_classical}
+METHODS: dict[str, Callable[[str, str], Method]] = {
+    "student": make_student,
+    "classical": make_classical,
+    "swept": Swept,
+}
 """What makes each, of what stands behind "=" and of the device."""
 
 

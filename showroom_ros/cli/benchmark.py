@@ -16,7 +16,7 @@ BENCHMARKS = {
     "stream": "input rate held, publishing, idle load of the node graph",
     "rooms": "making and rendering made-up rooms beside Open3D's ray casting",
     "posed_rgb": "meshes from colour and poses: learning-free, plane sweep without and with hints of the map, IOAR",
-    "multi_view": "poses and points of unposed photos: the network of this package, structure from motion",
+    "multi_view": "poses and points of unposed photos: the pointmap network, structure from motion, the same swept",
 }
 
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME[=FILE]",
         help="posed_rgb: learning_free, plane_sweep, plane_sweep_hints, ioar, with other weights than those shipped; "
-        "multi_view: student, student=FILE, classical, classical=pycolmap, classical=opencv (default: all)",
+        "multi_view: student, student=FILE, classical, classical=ENGINE, swept, swept=FILE (default: all)",
     )
     parser.add_argument("--scenes", type=int, metavar="N", help="posed_rgb, multi_view: made-up test rooms (default 3)")
     parser.add_argument("--views", type=int, nargs="+", metavar="N", help="multi_view: photos (default 5 10 20)")

@@ -289,13 +289,13 @@ def test_the_command_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch, tm
 
     monkeypatch.setattr(multi_view, "run", run)
     assert main(["benchmark", "multi_view", "--data", str(tmp_path), "--scenes", "0", "--views", "5", "10"]) != 0
-    assert asked == [(tmp_path, ("student", "classical"), 0, [5, 10], "cpu")]
+    assert asked == [(tmp_path, ("student", "classical", "swept"), 0, [5, 10], "cpu")]
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"methods": ["magic"]}, "method 'magic' is unknown, expected one of student, classical"),
+        ({"methods": ["magic"]}, "method 'magic' is unknown, expected one of student, classical, swept"),
         ({"methods": ["classical=magic"]}, "engine of 'classical' is 'magic', expected one of auto, pycolmap, opencv"),
         ({"scenes": -1}, "scenes is -1"),
         ({"views": (1, 5)}, r"views \[1, 5\], expected 0 or more and numbers from 2 on"),
