@@ -16,11 +16,11 @@ class Oracle:
 
     patch, metric, name = 8, False, "oracle"
 
-    def __init__(self, views, *, noise=0.003, seed=0):
+    def __init__(self, views, *, noise=0.003, outliers=0.03, seed=0):
         self.image_size = views[0].camera.width
         self._views = {self._key(view.image): view for view in views}
         self._rng = np.random.default_rng(seed)
-        self._noise, self.calls = noise, 0
+        self._noise, self._outliers, self.calls = noise, outliers, 0
 
     def _key(self, image):
         return np.ascontiguousarray(image).tobytes()
@@ -38,7 +38,7 @@ class Oracle:
             planes = []
             for values in (points, local):
                 noisy = unit * values * (1 + self._noise * self._rng.standard_normal(values.shape))
-                off = self._rng.random(known.shape) < 0.03
+                off = self._rng.random(known.shape) < self._outliers
                 noisy[off] *= self._rng.uniform(0.5, 2.0, (int(off.sum()), 1))
                 confidence = np.where(known & ~off, 20.0, 1.05) + self._rng.random(known.shape)
                 planes += [np.where(known[..., None], noisy, 0.0).astype(np.float32), confidence.astype(np.float32)]
