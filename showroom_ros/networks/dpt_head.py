@@ -12,9 +12,16 @@ class DptHead(nn.Module):
     """Tokens of four depths to a map of the image's size."""
 
     def __init__(
-        self, token_widths: Sequence[int], channels: Sequence[int], width: int, last: int, outputs: int, patch: int
+        self,
+        token_widths: Sequence[int],
+        channels: Sequence[int],
+        width: int,
+        last: int,
+        outputs: int,
+        patch: int,
+        finer: Sequence[int] = (),
     ) -> None:
-        """Widths of the four kinds of tokens, of the maps they become, of the fused and of the last maps."""
+        """Widths of the four kinds of tokens, of the maps they become, of the fused, the last and any finer maps."""
         super().__init__()
         self.patch = patch
         first, second, third, fourth = channels
@@ -26,6 +33,8 @@ class DptHead(nn.Module):
                 nn.Sequential(nn.Conv2d(token_widths[3], fourth, 1), nn.Conv2d(fourth, fourth, 3, 2, 1)),
             ]
         )
+        if finer:
+            self.finer = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(finer, channels, strict=False))
         self.scratch = _Scratch(channels, width)
         self.head = nn.Sequential(
             nn.Conv2d(width, last, 3, 1, 1),
@@ -35,13 +44,18 @@ class DptHead(nn.Module):
             nn.Conv2d(last, outputs, 1),
         )
 
-    def forward(self, tokens: Sequence[Tensor], height: int, width: int) -> Tensor:
-        """Four float [B, N, C], row by row of an image of ``height`` x ``width``, to float [B, outputs, H, W]."""
+    def forward(self, tokens: Sequence[Tensor], height: int, width: int, finer: Sequence[Tensor] = ()) -> Tensor:
+        """Four float [B, N, C], row by row of an image of ``height`` x ``width``, to float [B, outputs, H, W].
+
+        ``finer`` are maps of the image itself, at the sizes of the first maps made of tokens.
+        """
         grid = height // self.patch, width // self.patch
         maps = [
             post(x.transpose(1, 2).unflatten(2, grid).contiguous())
             for post, x in zip(self.act_postprocess, tokens, strict=True)
         ]
+        for number, one in enumerate(finer):
+            maps[number] = maps[number] + self.finer[number](one)
         x = self.head[0](self.scratch(maps))
         x = F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
         return self.head[4](F.relu(self.head[2](x)))

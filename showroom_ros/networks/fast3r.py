@@ -8,18 +8,21 @@ here, arbitrary for the published weights, whose names and sizes ``PRESETS["full
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from showroom_ros.errors import InputError
 from showroom_ros.networks.dpt_head import DptHead
 from showroom_ros.networks.fast3r_settings import PRESETS, Fast3rSettings
 from showroom_ros.networks.kind import NetworkKind
-from showroom_ros.networks.layers import ConvBlock, Residual
+from showroom_ros.networks.layers import ImageEncoder
 from showroom_ros.networks.transformer import Block, rotary_2d, sine_table
+
+STEM_WIDTHS, STEM_MATCH, STEM_PATCH = (16, 32, 48, 64), 16, 16
+"""Of the stem of convolutions: those of ``plane_sweep``'s small preset, so that it can begin with its weights."""
 
 
 class Pointmap(NamedTuple):
@@ -38,7 +41,7 @@ class Pointmap(NamedTuple):
     local_confidence: Tensor
 
 
-class PatchEmbedding(nn.Module):
+class PatchStem(nn.Module):
     """One linear layer per patch (Dosovitskiy et al., 2021)."""
 
     def __init__(self, s: Fast3rSettings) -> None:
@@ -46,28 +49,24 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(3, s.encoder_width, s.patch, s.patch)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Float [B, 3, H, W] to [B, C, H / patch, W / patch]."""
-        return self.proj(images)
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Float [B, 3, H, W] in 0..1 to [B, C, H / patch, W / patch], and nothing finer."""
+        return self.proj(2 * images - 1), ()
 
 
 class ConvStem(nn.Module):
-    """Convolutions that halve the image until a pixel is a patch (Xiao et al., 2021)."""
+    """The image encoder of ``plane_sweep``: its coarsest maps and what it compares become tokens."""
 
     def __init__(self, s: Fast3rSettings) -> None:
         """Of these settings."""
         super().__init__()
-        halvings = s.patch.bit_length() - 1
-        widths = [max(8, s.encoder_width >> (halvings - 1 - n)) for n in range(halvings)]
-        stages: list[nn.Module] = [ConvBlock(3, widths[0], 2)]
-        for narrow, wide in pairwise(widths):
-            stages += [Residual(narrow), ConvBlock(narrow, wide, 2)]
-        self.stages = nn.Sequential(*stages)
-        self.proj = nn.Conv2d(widths[-1], s.encoder_width, 1)
+        self.features = ImageEncoder(STEM_WIDTHS, STEM_MATCH)
+        self.proj = nn.Conv2d(STEM_WIDTHS[-1] + 4 * STEM_MATCH, s.encoder_width, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Float [B, 3, H, W] to [B, C, H / patch, W / patch]."""
-        return self.proj(self.stages(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Float [B, 3, H, W] in 0..1 to [B, C, H / 16, W / 16], and maps at 1/4 and 1/8 of the image."""
+        compared, _, (quarter, eighth, sixteenth) = self.features(images)
+        return self.proj(torch.cat([sixteenth, F.pixel_unshuffle(compared, 2)], 1)), (quarter, eighth)
 
 
 class Encoder(nn.Module):
@@ -77,20 +76,20 @@ class Encoder(nn.Module):
         """Of these settings."""
         super().__init__()
         self.patch, self.head_width = s.patch, s.encoder_width // s.encoder_heads
-        self.patch_embed: nn.Module = PatchEmbedding(s) if s.stem == "patch" else ConvStem(s)
+        self.patch_embed: nn.Module = PatchStem(s) if s.stem == "patch" else ConvStem(s)
         self.enc_blocks = nn.ModuleList(
             Block(s.encoder_width, s.encoder_heads, s.mlp_ratio, 1e-6) for _ in range(s.encoder_depth)
         )
         self.enc_norm = nn.LayerNorm(s.encoder_width, 1e-6)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Tokens float [B, N, C], row by row, of float [B, 3, H, W] in 0..1."""
-        x = self.patch_embed(2 * images - 1)
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Tokens float [B, N, C], row by row, of float [B, 3, H, W] in 0..1; and the stem's finer maps, if any."""
+        x, finer = self.patch_embed(images)
         turn = rotary_2d(x.shape[2], x.shape[3], self.head_width, x.device)
         x = x.flatten(2).transpose(1, 2)
         for block in self.enc_blocks:
             x = block(x, turn)
-        return self.enc_norm(x)
+        return self.enc_norm(x), finer
 
 
 class Decoder(nn.Module):
@@ -134,11 +133,14 @@ class PointHead(nn.Module):
         """Of these settings."""
         super().__init__()
         widths = (s.encoder_width, *3 * (s.decoder_width,))
-        self.dpt = DptHead(widths, s.head_channels, s.head_width, s.head_last, 4, s.patch)
+        finer = STEM_WIDTHS[1:3] if s.stem == "conv" else ()
+        self.dpt = DptHead(widths, s.head_channels, s.head_width, s.head_last, 4, s.patch, finer)
 
-    def forward(self, tokens: Sequence[Tensor], height: int, width: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Sequence[Tensor], finer: Sequence[Tensor], height: int, width: int
+    ) -> tuple[Tensor, Tensor]:
         """Points float [B, H, W, 3] and confidence [B, H, W]."""
-        return points_and_confidence(self.dpt(tokens, height, width))
+        return points_and_confidence(self.dpt(tokens, height, width, finer))
 
 
 class Fast3r(nn.Module):
@@ -183,28 +185,38 @@ class Fast3r(nn.Module):
         self._check_views(views)
         ids = checked_view_ids(view_ids, len(views), len(views[0]), self.settings.view_ids, views[0].device)
         with _autocast(views[0].device, dtype):
-            encoded = self._encoded(views, chunk)
+            encoded, finer = self._encoded(views, chunk)
             counts = torch.tensor([x.shape[1] for x in encoded], device=ids.device)
             view_of_token = torch.repeat_interleave(torch.arange(len(views), device=ids.device), counts)
             fused = self.decoder(torch.cat(encoded, 1), view_of_token, ids)
         split = [x.split([len_.shape[1] for len_ in encoded], 1) for x in fused]
         hooks = [[encoded[view].float(), *(x[view].float() for x in split)] for view in range(len(views))]
         with _autocast(views[0].device, torch.float32):
-            return self._pointmaps(views, hooks, chunk)
+            return self._pointmaps(views, hooks, finer, chunk)
 
-    def _encoded(self, views: list[Tensor], chunk: int) -> list[Tensor]:
-        result: dict[int, Tensor] = {}
+    def _encoded(self, views: list[Tensor], chunk: int) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
+        """Tokens and finer maps of each view."""
+        tokens: dict[int, Tensor] = {}
+        finer: dict[int, tuple[Tensor, ...]] = {}
         for numbers in _same_size(views, chunk):
-            tokens = self.encoder(torch.cat([views[number] for number in numbers]))
-            result.update(zip(numbers, tokens.chunk(len(numbers)), strict=True))
-        return [result[number] for number in range(len(views))]
+            x, maps = self.encoder(torch.cat([views[number] for number in numbers]))
+            tokens.update(zip(numbers, x.chunk(len(numbers)), strict=True))
+            parts = [one.chunk(len(numbers)) for one in maps]
+            finer.update((number, tuple(part[row] for part in parts)) for row, number in enumerate(numbers))
+        return [tokens[number] for number in range(len(views))], [finer[number] for number in range(len(views))]
 
-    def _pointmaps(self, views: list[Tensor], hooks: list[list[Tensor]], chunk: int) -> list[Pointmap]:
+    def _pointmaps(
+        self, views: list[Tensor], hooks: list[list[Tensor]], finer: list[tuple[Tensor, ...]], chunk: int
+    ) -> list[Pointmap]:
         result: dict[int, Pointmap] = {}
         for numbers in _same_size(views, chunk):
             height, width = views[numbers[0]].shape[-2:]
             tokens = [torch.cat([hooks[number][level] for number in numbers]) for level in range(4)]
-            maps = [*self.downstream_head(tokens, height, width), *self.downstream_head_local(tokens, height, width)]
+            stem = [torch.cat(parts).float() for parts in zip(*(finer[number] for number in numbers), strict=True)]
+            maps = [
+                *self.downstream_head(tokens, stem, height, width),
+                *self.downstream_head_local(tokens, stem, height, width),
+            ]
             parts = zip(*(m.chunk(len(numbers)) for m in maps), strict=True)
             result.update((number, Pointmap(*part)) for number, part in zip(numbers, parts, strict=True))
         return [result[number] for number in range(len(views))]
@@ -275,8 +287,8 @@ def _check_settings(s: Fast3rSettings) -> None:
         raise InputError(f"patch is {s.patch}, expected a multiple of 8")
     if s.stem not in ("patch", "conv"):
         raise InputError(f"stem is '{s.stem}', expected patch or conv")
-    if s.stem == "conv" and s.patch & (s.patch - 1):
-        raise InputError(f"patch is {s.patch}, expected a power of 2 for a stem of convolutions")
+    if s.stem == "conv" and s.patch != STEM_PATCH:
+        raise InputError(f"patch is {s.patch}, expected {STEM_PATCH} for a stem of convolutions")
 
 
 def build(settings: Fast3rSettings) -> Fast3r:

@@ -11,8 +11,8 @@ class Fast3rSettings:
 
     Attributes:
         patch: side of the square patches in pixels; images' sides are multiples of it.
-        stem: how patches become tokens: ``patch``, one linear layer each, as published; or ``conv``, a few convolutions
-            (Xiao et al., 2021), which learn from far fewer images.
+        stem: how patches become tokens: ``patch``, one linear layer each, as published; or ``conv``, the convolutions
+            of ``plane_sweep``, which learn from far fewer images (Xiao et al., 2021) and give the heads finer maps too.
         encoder_width: of the tokens of one image.
         encoder_depth: blocks that see one image.
         encoder_heads: of their attention.

@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from showroom_ros.networks.fast3r import KIND
+from showroom_ros.errors import SettingsError
+from showroom_ros.networks.fast3r import KIND, ConvStem, Fast3r
+from showroom_ros.networks.weights import check_state, load_weights
 from showroom_ros.settings import setting
 from showroom_ros.training.clips import Clips, ClipSettings
 from showroom_ros.training.distillation import (
@@ -31,6 +33,10 @@ class Fast3rTaskSettings:
     clips: ClipSettings = field(default_factory=ClipSettings)
     metric: bool = setting(True, "the scale is learned too; off for data without a scale")
     view_ids: int = setting(64, "views are told apart by ids drawn from so many", minimum=2, maximum=100000)
+    stem_weights: str = setting(
+        "",
+        "weights of plane_sweep (small) that a stem of convolutions begins with: a file or a name; empty = none",
+    )
     alpha: float = setting(0.2, "how much confidence is worth", minimum=1e-3, maximum=10.0)
     distillation: DistillationSettings = field(default_factory=DistillationSettings)
 
@@ -62,7 +68,17 @@ class Fast3rTask:
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
     def prepare(self, network: nn.Module, step: int) -> None:
-        """Nothing changes with the step."""
+        """Before the first step a stem of convolutions takes over the encoder of ``plane_sweep``, if there is one."""
+        bare = getattr(network, "module", network)
+        if step or not self.settings.stem_weights or not isinstance(bare, Fast3r):
+            return
+        stem = bare.encoder.patch_embed
+        if not isinstance(stem, ConvStem):
+            raise SettingsError("task.stem_weights: the network's stem is of patches, expected stem: conv")
+        trained = load_weights(self.settings.stem_weights, "plane_sweep").network
+        state = {n.removeprefix("encoder."): t for n, t in trained.state_dict().items() if n.startswith("encoder.")}
+        check_state(state, stem.features.state_dict(), self.settings.stem_weights)
+        stem.features.load_state_dict(state)
 
     def loss(self, network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         """See ``pointmap_losses``; with a teacher ``truth`` is their loss, ``loss`` that and ``distillation_losses``.

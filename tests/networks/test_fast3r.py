@@ -211,7 +211,7 @@ def test_bad_images_and_ids_are_refused(network, images, ids, message):
         ({"decoder_depth": 6}, "decoder_depth is 6"),
         ({"patch": 14}, "patch is 14"),
         ({"stem": "tree"}, "stem is 'tree'"),
-        ({"stem": "conv", "patch": 24}, "power of 2"),
+        ({"stem": "conv", "patch": 24}, "expected 16 for a stem"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(change, message):

@@ -10,9 +10,10 @@ import pytest
 import torch
 from test_clips import Room
 
+from showroom_ros.errors import SettingsError
 from showroom_ros.networks.fast3r import KIND, Pointmap, build
-from showroom_ros.networks.fast3r_settings import Fast3rSettings
-from showroom_ros.networks.weights import save_weights
+from showroom_ros.networks.fast3r_settings import PRESETS, Fast3rSettings
+from showroom_ros.networks.weights import load_weights, save_weights
 from showroom_ros.training.clips import Clips, ClipSettings
 from showroom_ros.training.distillation import DistillationSettings
 from showroom_ros.training.fast3r import TASK, Fast3rTask, Fast3rTaskSettings, ImageSets
@@ -228,3 +229,20 @@ def test_showroom_s_student_is_the_published_network_with_narrower_heads():
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in build(TASK.network.presets["showroom"]).parameters())
     assert count == 647_551_368 - 2 * (20_545_732 - 13_945_828)
+
+
+def test_a_stem_begins_with_the_weights_of_the_plane_sweep():
+    torch.manual_seed(0)
+    network = build(PRESETS["tiny"])
+    task = Fast3rTask(Fast3rTaskSettings(stem_weights="plane_sweep_small"), "synthetic:0-1", 0)
+    task.prepare(network, 1)  # not the first step
+    stem = network.encoder.patch_embed.features
+    trained = load_weights("plane_sweep_small", "plane_sweep").network.encoder
+    name = "eighth.0.0.weight"
+    assert not torch.equal(stem.state_dict()[name], trained.state_dict()[name])
+    task.prepare(network, 0)
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(stem.state_dict()[name], tensor)
+    patches = build(replace(PRESETS["tiny"], stem="patch"))
+    with pytest.raises(SettingsError, match="expected stem: conv"):
+        task.prepare(patches, 0)
