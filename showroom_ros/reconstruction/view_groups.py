@@ -9,36 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.reconstruction.consistency import DepthOfView, compared_with
+from showroom_ros.reconstruction.image_matches import Features, matched_pairs, root_sift
 from showroom_ros.reconstruction.windows import Part
 
 _WIDTH = 640
-_FEATURES = 1500
-_RATIO = 0.8
-_LEAST_MATCHES = 20
-"""On one epipolar geometry; unrelated photos of rooms have up to about a dozen by chance."""
 _LEAST_SEEN, _LEAST_AGREEMENT, _LEAST_LIKENESS = 0.2, 0.6, 0.5
 
 
-class _Features:
-    """SIFT features (Lowe, 2004) of photos, found when first asked for."""
+class _Matches:
+    """Features of photos, found when first asked for, and whether two photos share enough of them."""
 
     def __init__(self, images: Mapping[int, NDArray[np.uint8]]) -> None:
         self._images = images
-        self._found: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
+        self._found: dict[int, Features] = {}
 
-    def of(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Pixels [n, 2] and descriptors [n, 128] of unit length."""
+    def tie(self, a: int, b: int) -> bool:
+        """Whether one epipolar geometry explains enough matches."""
+        return bool(matched_pairs([self._of(a), self._of(b)], seed=0))
+
+    def _of(self, number: int) -> Features:
         if number not in self._found:
             image = self._images[number]
             scale = min(1.0, _WIDTH / max(image.shape[:2]))
-            grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            keypoints, descriptors = cv2.SIFT_create(_FEATURES, contrastThreshold=0.02).detectAndCompute(grey, None)  # type: ignore[attr-defined, call-overload]
-            if descriptors is None:
-                descriptors = np.zeros((0, 128), np.float32)
-            shares = descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6)
-            pixels = np.array([keypoint.pt for keypoint in keypoints], np.float64).reshape(-1, 2)
-            self._found[number] = pixels, np.sqrt(shares).astype(np.float32)
+            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            self._found[number] = root_sift(np.asarray(small, np.uint8))
         return self._found[number]
 
 
@@ -49,10 +43,10 @@ def groups_of(whole: Part, images: Mapping[int, NDArray[np.uint8]]) -> list[list
         whole: where the network placed them.
         images: the photos by number, uint8 [H, W, 3].
     """
-    features = _Features(images)
+    matches = _Matches(images)
     group = {number: number for number in whole.numbers}
     for a, b in _nearest_first(whole):
-        if group[a] != group[b] and (_matched(features, a, b) or _agree(whole, a, b, images)):
+        if group[a] != group[b] and (matches.tie(a, b) or _agree(whole, a, b, images)):
             old = group[b]
             group = {number: group[a] if name == old else name for number, name in group.items()}
     names = list(dict.fromkeys(group.values()))
@@ -66,27 +60,6 @@ def _nearest_first(whole: Part) -> list[tuple[int, int]]:
     pairs = [(i, j) for i in range(len(center)) for j in range(i + 1, len(center))]
     distance = {(i, j): float(np.nan_to_num(np.linalg.norm(center[i] - center[j]), nan=np.inf)) for i, j in pairs}
     return [(whole.numbers[i], whole.numbers[j]) for i, j in sorted(pairs, key=lambda pair: distance[pair])]
-
-
-def _matched(features: _Features, a: int, b: int) -> bool:
-    """Whether enough features of two photos match on one epipolar geometry."""
-    (pixels_a, of_a), (pixels_b, of_b) = features.of(a), features.of(b)
-    if min(len(pixels_a), len(pixels_b)) < _LEAST_MATCHES:
-        return False
-    likeness = of_a @ of_b.T
-    best, back = likeness.argmax(1), likeness.argmax(0)
-    rows = np.arange(len(best))
-    nearest = likeness[rows, best]
-    likeness[rows, best] = -1.0
-    clear = (1 - nearest) < _RATIO**2 * (1 - likeness.max(1))
-    first = np.flatnonzero((back[best] == rows) & clear)
-    if len(first) < _LEAST_MATCHES:
-        return False
-    parameters = cv2.UsacParams()
-    parameters.threshold, parameters.confidence, parameters.maxIterations = 2.0, 0.999, 2000
-    parameters.randomGeneratorState = 0
-    fundamental, good = cv2.findFundamentalMat(pixels_a[first], pixels_b[best[first]], parameters)
-    return fundamental is not None and good is not None and int(good.sum()) >= _LEAST_MATCHES
 
 
 def _agree(whole: Part, a: int, b: int, images: Mapping[int, NDArray[np.uint8]]) -> bool:
