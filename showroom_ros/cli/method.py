@@ -68,15 +68,17 @@ def weights_file(settings: Settings) -> Path | None:
     """The file of weights that the settings lead to; None where there is no network.
 
     Raises:
-        WeightsError: ``reconstruction.model_file`` is neither a file nor the name of shipped weights.
+        WeightsError: ``reconstruction.model_file`` is neither a file nor the name of shipped weights or of a public
+            checkpoint of the user.
     """
     from showroom_ros.networks.manifest import models_folder, named_model, shipped_weights
+    from showroom_ros.networks.public_checkpoints import named_checkpoint, weights_of
 
     chosen = settings.reconstruction
     if chosen.method == "sensor_depth" or chosen.model_file == "none":
         return None
     if chosen.model_file:
-        path = Path(chosen.model_file)
+        path = weights_of(named_checkpoint(chosen.model_file) or Path(chosen.model_file))
         is_name = not path.exists() and path.suffix != ".safetensors" and len(path.parts) == 1
         return models_folder() / named_model(path.name, models_folder()).file if is_name else path
     try:

@@ -22,6 +22,10 @@ _FARTHEST_FROM_LINE = 0.02
 """Distance from the epipolar line, as a share of the image width, up to which poses may be wrong."""
 
 
+Features = tuple[NDArray[np.float64], NDArray[np.float32]]
+"""Pixels [n, 2] and unit descriptors [n, D] of an image."""
+
+
 class PosedImage(NamedTuple):
     """An undistorted grey image uint8 [H, W], its camera, and ``T_world_camera`` float64 [4, 4]."""
 
@@ -64,60 +68,66 @@ def feature_tracks(images: Sequence[PosedImage], pairs: Iterable[tuple[int, int]
         pairs: which of them to compare.
         min_views: points of fewer are dropped.
     """
-    found = [_features(image.grey) for image in images]
-    starts = np.concatenate([[0], np.cumsum([len(pixels) for pixels, _ in found])]).astype(np.int64)
-    links = [
-        np.stack([matched[:, 0] + starts[a], matched[:, 1] + starts[b]])
-        for a, b in sorted({(min(pair), max(pair)) for pair in pairs})
-        if len(matched := _matches(found[a], found[b], images[a], images[b]))
-    ]
-    total = int(starts[-1])
-    if not links:
-        return Tracks(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), 0)
-    first, second = np.concatenate(links, axis=1)
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(total, total))
-    label = np.asarray(connected_components(graph, directed=False)[1], np.int64)
-    image = np.repeat(np.arange(len(images)), np.diff(starts))
-    pixel = np.concatenate([pixels for pixels, _ in found])
-    sightings = np.bincount(label)
-    different = np.bincount(np.unique(np.stack([label, image]), axis=1)[0], minlength=len(sightings))
-    good = (sightings >= min_views) & (sightings == different)
-    rows = np.flatnonzero(good[label])
-    rows = rows[np.argsort(label[rows], kind="stable")]
-    return Tracks((np.cumsum(good) - 1)[label[rows]], image[rows], pixel[rows], int(good.sum()))
+    found = [root_sift(image.grey, _FEATURES) for image in images]
+    links = []
+    for a, b in sorted({(min(pair), max(pair)) for pair in pairs}):
+        matched = nearest_pairs(found[a][1], found[b][1])
+        pixels = found[a][0][matched[:, 0]], found[b][0][matched[:, 1]]
+        away = _from_epipolar_line(*pixels, images[a], images[b])
+        links.append((a, b, matched[away < _FARTHEST_FROM_LINE * images[b].camera.width]))
+    return linked([pixels for pixels, _ in found], links, min_views)
 
 
-def _features(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Pixels [n, 2] and descriptors [n, 128] of unit length."""
-    keypoints, descriptors = cv2.SIFT_create(_FEATURES, contrastThreshold=0.02).detectAndCompute(grey, None)  # type: ignore[attr-defined, call-overload]
+def root_sift(grey: NDArray[np.uint8], count: int) -> Features:
+    """Pixels [n, 2] and unit descriptors [n, 128] of a grey image [H, W]; see ``feature_tracks``."""
+    keypoints, descriptors = cv2.SIFT_create(count, contrastThreshold=0.02).detectAndCompute(grey, None)  # type: ignore[attr-defined, call-overload]
     if descriptors is None or not len(keypoints):
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
     shares = descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6)
     return np.array([keypoint.pt for keypoint in keypoints], np.float64), np.sqrt(shares).astype(np.float32)
 
 
-def _matches(
-    a: tuple[NDArray[np.float64], NDArray[np.float32]],
-    b: tuple[NDArray[np.float64], NDArray[np.float32]],
-    image_a: PosedImage,
-    image_b: PosedImage,
-) -> NDArray[np.int64]:
-    """Indices [m, 2] into the features of two images."""
-    if len(a[0]) < 2 or len(b[0]) < 2:
+def nearest_pairs(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Numbers [m, 2] of unit descriptors [n, D] of two images that are each other's nearest, and clearly so."""
+    if len(a) < 2 or len(b) < 2:
         return np.zeros((0, 2), np.int64)
-    likeness = a[1] @ b[1].T
-    best, back = likeness.argmax(1), likeness.argmax(0)
+    likeness = a @ b.T
+    best = likeness.argmax(1)
     rows = np.arange(len(best))
     nearest = likeness[rows, best]
     likeness[rows, best] = -1.0
-    second = likeness.max(1)
     # Distances of unit vectors: |x - y|^2 = 2 - 2 x.y.
-    clear = (1 - nearest) < _RATIO**2 * (1 - second)
-    of_a = np.flatnonzero((back[best] == rows) & clear)
-    of_b = best[of_a]
-    away = _from_epipolar_line(a[0][of_a], b[0][of_b], image_a, image_b)
-    near = away < _FARTHEST_FROM_LINE * image_b.camera.width
-    return np.stack([of_a[near], of_b[near]], 1)
+    clear = np.flatnonzero((1 - nearest) < _RATIO**2 * (1 - likeness.max(1)))
+    mutual = clear[(b[best[clear]] @ a.T).argmax(1) == clear]
+    return np.stack([mutual, best[mutual]], 1)
+
+
+def linked(
+    pixels: Sequence[NDArray[np.float64]], links: Iterable[tuple[int, int, NDArray[np.int64]]], min_views: int
+) -> Tracks:
+    """Matches of pairs of images joined into tracks; points seen twice in one image, or in too few, are dropped.
+
+    Args:
+        pixels: of each image's features, [n, 2].
+        links: two images, and the numbers [m, 2] of their features that match.
+        min_views: points of fewer are dropped.
+    """
+    starts = np.concatenate([[0], np.cumsum([len(of_image) for of_image in pixels])]).astype(np.int64)
+    edges = [matched + starts[[a, b]] for a, b, matched in links if len(matched)]
+    if not edges:
+        return Tracks(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), 0)
+    first, second = np.concatenate(edges).T
+    total = int(starts[-1])
+    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(total, total))
+    label = np.asarray(connected_components(graph, directed=False)[1], np.int64)
+    image = np.repeat(np.arange(len(pixels)), np.diff(starts))
+    pixel = np.concatenate(pixels)
+    sightings = np.bincount(label)
+    different = np.bincount(np.unique(np.stack([label, image]), axis=1)[0], minlength=len(sightings))
+    good = (sightings >= min_views) & (sightings == different)
+    rows = np.flatnonzero(good[label])
+    rows = rows[np.argsort(label[rows], kind="stable")]
+    return Tracks((np.cumsum(good) - 1)[label[rows]], image[rows], pixel[rows], int(good.sum()))
 
 
 def _from_epipolar_line(

@@ -73,13 +73,23 @@ def checked_path(checkpoint: PublicCheckpoint) -> Path:
         WeightsError: missing or changed.
     """
     path = Path(checkpoint.path)
-    found = sha256_of(_weights_of(path))
+    found = sha256_of(weights_of(path))
     if found != checkpoint.sha256:
         raise WeightsError(
             f"{path}: sha256 is {found[:12]}..., expected {checkpoint.sha256[:12]}... of '{checkpoint.name}': it is "
             f"another file than the one that was added"
         )
     return path
+
+
+def named_checkpoint(name: str) -> Path | None:
+    """The checked path of the checkpoint of that name; None where the user has none.
+
+    Raises:
+        WeightsError: missing or changed, or the list is broken.
+    """
+    found = next((entry for entry in public_checkpoints() if entry.name == name), None)
+    return None if found is None else checked_path(found)
 
 
 def licence_of(source: str, told: str) -> str:
@@ -112,7 +122,7 @@ def add_checkpoint(
     """
     file = file or list_file()
     path = _fetched(source.removeprefix(HUB)) if source.startswith(HUB) else Path(source).resolve()
-    found = sha256_of(_weights_of(path))
+    found = sha256_of(weights_of(path))
     if sha256 and found != sha256.lower():
         raise WeightsError(f"{path}: sha256 is {found}, expected {sha256.lower()}")
     new = PublicCheckpoint(name, str(path), source, licence, found)
@@ -122,7 +132,8 @@ def add_checkpoint(
     return new
 
 
-def _weights_of(path: Path) -> Path:
+def weights_of(path: Path) -> Path:
+    """The file of weights of a checkpoint: itself, or that in its folder."""
     return path / _FILES[0] if path.is_dir() else path
 
 

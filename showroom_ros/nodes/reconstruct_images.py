@@ -65,10 +65,12 @@ class ReconstructImagesAction:
         self._server.destroy()
 
     def _accepted(self, goal: Any) -> GoalResponse:
-        return GoalResponse.REJECT if self._busy else GoalResponse.ACCEPT
+        if self._busy:
+            return GoalResponse.REJECT
+        self._busy = True  # until ``_execute``, which follows, is through
+        return GoalResponse.ACCEPT
 
     def _execute(self, handle: Any) -> Any:
-        self._busy = True
         result = ReconstructImages.Result()
         try:
             found = self._reconstructed(handle)

@@ -9,18 +9,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from showroom_ros.geometry.feature_tracks import Tracks
+from showroom_ros.geometry.feature_tracks import Features, Tracks, linked, nearest_pairs, root_sift
 
 _FEATURES = 4000
-_RATIO = 0.8
-"""Lowe, 2004: a match counts where the next best is so much farther."""
 _FARTHEST_PX = 1.5
 _MIN_MATCHES = 20
-
-Features = tuple[NDArray[np.float64], NDArray[np.float32]]
 
 
 class PairMatches(NamedTuple):
@@ -51,14 +45,9 @@ def usac(threshold_px: float, seed: int) -> cv2.UsacParams:
     return params
 
 
-def root_sift(image: NDArray[np.uint8], count: int = _FEATURES) -> Features:
-    """Pixels [n, 2] and unit descriptors [n, 128] of an RGB image (Lowe, 2004; Arandjelovic and Zisserman, 2012)."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    keypoints, descriptors = cv2.SIFT_create(count, contrastThreshold=0.02).detectAndCompute(grey, None)  # type: ignore[attr-defined, call-overload]
-    if descriptors is None or not len(keypoints):
-        return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
-    shares = descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6)
-    return np.array([keypoint.pt for keypoint in keypoints], np.float64), np.sqrt(shares).astype(np.float32)
+def features_of(image: NDArray[np.uint8]) -> Features:
+    """Features of an RGB image [H, W, 3]."""
+    return root_sift(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), _FEATURES)
 
 
 def matched_pairs(features: Sequence[Features], seed: int) -> list[PairMatches]:
@@ -68,7 +57,7 @@ def matched_pairs(features: Sequence[Features], seed: int) -> list[PairMatches]:
     """
     result = []
     for a, b in itertools.combinations(range(len(features)), 2):
-        found = _nearest(features[a][1], features[b][1])
+        found = nearest_pairs(features[a][1], features[b][1])
         if len(found) < _MIN_MATCHES:
             continue
         x, y = features[a][0][found[:, 0]], features[b][0][found[:, 1]]
@@ -81,35 +70,6 @@ def matched_pairs(features: Sequence[Features], seed: int) -> list[PairMatches]:
     return result
 
 
-def linked(features: Sequence[Features], pairs: Sequence[PairMatches]) -> Tracks:
-    """Matches of pairs joined into tracks; those seen twice in one image are dropped."""
-    starts = np.concatenate([[0], np.cumsum([len(pixels) for pixels, _ in features])]).astype(np.int64)
-    if not pairs:
-        return Tracks(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), 0)
-    first, second = np.concatenate([p.features + starts[[p.first, p.second]] for p in pairs]).T
-    total = int(starts[-1])
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(total, total))
-    label = np.asarray(connected_components(graph, directed=False)[1], np.int64)
-    image = np.repeat(np.arange(len(features)), np.diff(starts))
-    pixel = np.concatenate([pixels for pixels, _ in features])
-    sightings = np.bincount(label)
-    different = np.bincount(np.unique(np.stack([label, image]), axis=1)[0], minlength=len(sightings))
-    good = (sightings >= 2) & (sightings == different)
-    rows = np.flatnonzero(good[label])
-    rows = rows[np.argsort(label[rows], kind="stable")]
-    return Tracks((np.cumsum(good) - 1)[label[rows]], image[rows], pixel[rows], int(good.sum()))
-
-
-def _nearest(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Numbers [m, 2] of features of two images that match."""
-    if len(a) < 2 or len(b) < 2:
-        return np.zeros((0, 2), np.int64)
-    likeness = a @ b.T
-    best = likeness.argmax(1)
-    rows = np.arange(len(best))
-    nearest = likeness[rows, best]
-    likeness[rows, best] = -1.0
-    # Distances of unit vectors: |x - y|^2 = 2 - 2 x.y.
-    clear = np.flatnonzero((1 - nearest) < _RATIO**2 * (1 - likeness.max(1)))
-    mutual = clear[(b[best[clear]] @ a.T).argmax(1) == clear]
-    return np.stack([mutual, best[mutual]], 1)
+def tracks_of(features: Sequence[Features], pairs: Sequence[PairMatches]) -> Tracks:
+    """Matches of pairs joined into tracks of two sightings or more; those seen twice in one image are dropped."""
+    return linked([pixels for pixels, _ in features], [(p.first, p.second, p.features) for p in pairs], min_views=2)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.feature_tracks import Tracks
-from showroom_ros.reconstruction.image_matches import PairMatches, linked, matched_pairs, root_sift, usac
+from showroom_ros.reconstruction.image_matches import PairMatches, features_of, matched_pairs, tracks_of, usac
 from showroom_ros.reconstruction.sparse_adjustment import SparseScene, adjusted_sparse
 
 _OUTLIER_PX = 4.0
@@ -63,9 +63,9 @@ def incremental_sfm(
         focal_known: otherwise all photos of one size share one that is found too.
         seed: of the random samples.
     """
-    features = [root_sift(image) for image in images]
+    features = [features_of(image) for image in images]
     pairs = matched_pairs(features, seed)
-    tracks = linked(features, pairs)
+    tracks = tracks_of(features, pairs)
     focal = np.array([(camera.fx, camera.fy) for camera in cameras])
     sizes = [(camera.width, camera.height) for camera in cameras]
     group = np.full(len(images), -1)

@@ -54,12 +54,10 @@ def load_pointmap_network(model_file: str = "", device: str = "cpu") -> LearnedP
         WeightsError: missing, broken, or of another network.
     """
     from showroom_ros.networks.fast3r_checkpoint import is_published, load_published
-    from showroom_ros.networks.public_checkpoints import checked_path, public_checkpoints
+    from showroom_ros.networks.public_checkpoints import named_checkpoint
     from showroom_ros.networks.weights import load_weights
 
-    mine = next((entry for entry in public_checkpoints() if entry.name == model_file), None)
-    if mine is not None:
-        model_file = str(checked_path(mine))
+    model_file = str(named_checkpoint(model_file) or model_file)
     if model_file and is_published(Path(model_file)):
         network = load_published(Path(model_file))
         return LearnedPointmaps(

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from showroom_ros.geometry.feature_tracks import Features
 from showroom_ros.reconstruction.consistency import DepthOfView, compared_with
-from showroom_ros.reconstruction.image_matches import Features, matched_pairs, root_sift
+from showroom_ros.reconstruction.image_matches import features_of, matched_pairs
 from showroom_ros.reconstruction.windows import Part
 
 _WIDTH = 640
@@ -32,7 +33,7 @@ class _Matches:
             image = self._images[number]
             scale = min(1.0, _WIDTH / max(image.shape[:2]))
             small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            self._found[number] = root_sift(np.asarray(small, np.uint8))
+            self._found[number] = features_of(np.asarray(small, np.uint8))
         return self._found[number]
 
 

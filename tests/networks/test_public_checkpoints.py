@@ -10,6 +10,7 @@ import torch
 from test_fast3r import SMALL, build, saved, state_of
 
 from showroom_ros.cli.main import main
+from showroom_ros.cli.method import weights_file
 from showroom_ros.errors import InputError, WeightsError
 from showroom_ros.networks.public_checkpoints import (
     add_checkpoint,
@@ -19,6 +20,7 @@ from showroom_ros.networks.public_checkpoints import (
     public_checkpoints,
 )
 from showroom_ros.reconstruction.multi_view_torch import load_pointmap_network
+from showroom_ros.settings import Settings, override
 
 
 @pytest.fixture
@@ -35,6 +37,8 @@ def test_a_checkpoint_is_found_by_its_name_and_checked(checkpoint, capsys):
     assert not public_checkpoints()
     assert main([*command, "--accept-licence"]) == 0
     network = load_pointmap_network("theirs")
+    settings = override(Settings(), {"reconstruction.method": "multi_view", "reconstruction.model_file": "theirs"})
+    assert weights_file(settings) == checkpoint
     assert not network.metric
     assert (network.image_size, network.patch) == (512, 16)
     assert main(["models", "list"]) == 0

@@ -16,7 +16,7 @@ from showroom_ros.evaluation.relative_pose import evaluate_relative_poses
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import look_at
 from showroom_ros.reconstruction import structure_from_motion as module
-from showroom_ros.reconstruction.image_matches import linked, matched_pairs, root_sift
+from showroom_ros.reconstruction.image_matches import features_of, matched_pairs, tracks_of
 from showroom_ros.reconstruction.sparse_adjustment import SparseScene, adjusted_sparse
 from showroom_ros.reconstruction.structure_from_motion import has_pycolmap, structure_from_motion
 
@@ -115,7 +115,7 @@ def test_without_parallax_nothing_is_registered(kind: str) -> None:
 
 
 def test_matches_obey_the_true_epipolar_lines(images: list[np.ndarray]) -> None:
-    features = [root_sift(image) for image in images]
+    features = [features_of(image) for image in images]
     pairs = matched_pairs(features, 0)
     T = np.linalg.inv(POSES[1]) @ POSES[0]
     inverse_K = np.linalg.inv(CAMERA.matrix)
@@ -126,7 +126,7 @@ def test_matches_obey_the_true_epipolar_lines(images: list[np.ndarray]) -> None:
     away = abs((lines * np.hstack([pair.pixels_second, ones])).sum(1)) / np.hypot(lines[:, 0], lines[:, 1])
     assert len(pair.features) > 50
     assert np.quantile(away, 0.9) < 1.5
-    tracks = linked(features, pairs)
+    tracks = tracks_of(features, pairs)
     assert (np.diff(tracks.point) >= 0).all()
     assert (np.bincount(tracks.point, minlength=tracks.count) >= 2).all()
     assert len(np.unique(np.stack([tracks.point, tracks.image]), axis=1).T) == len(tracks.point)
