@@ -153,7 +153,7 @@ def meshed(result: MultiViewResult, settings: Settings, mesher: str) -> tuple[Me
             note = f"{error}; fused instead"
         except InputError as error:
             return Mesh.empty(), f"no mesh: {error}"
-    volume = make_volume(settings.map, "cpu")
+    volume = make_volume(settings.map, settings.reconstruction.device)
     for view in result.views:
         volume.integrate(view)
     return volume.extract_mesh(), note

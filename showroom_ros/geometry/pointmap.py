@@ -146,36 +146,6 @@ def camera_pose(
     return _Sightings(points, confidence, share, most, seed).pose(camera, reprojection_px, iterations)
 
 
-def searched_focal(
-    points: Floats,
-    confidence: Floats | None,
-    *,
-    share: float = 0.15,
-    reprojection_px: float = 5.0,
-    iterations: int = 100,
-    seed: int = 0,
-    most: int = 2000,
-) -> tuple[float, PoseFit | None]:
-    """Focal length in pixels and pose of a camera of which nothing is known: the focal length of most inliers.
-
-    100 are tried, from half to three times the longer side, each 1.8 % longer than the one before; of those with
-    the same inliers the one of the smallest error. The principal point is the middle. Arguments as in
-    ``camera_pose``.
-
-    Returns:
-        NaN and None where no focal length gives a pose.
-    """
-    height, width = _checked_size(points, confidence)
-    sightings = _Sightings(points, confidence, share, most, seed)
-    best, best_fit = None, None
-    for focal in max(height, width) * np.geomspace(0.5, 3, 100):
-        camera = Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
-        fit = sightings.pose(camera, reprojection_px, iterations, refine=False)
-        if fit and (best_fit is None or (-fit.inliers, fit.error_px) < (-best_fit.inliers, best_fit.error_px)):
-            best, best_fit = camera, fit
-    return (best.fx, sightings.pose(best, reprojection_px, iterations)) if best else (float("nan"), None)
-
-
 def point_normals(points: Floats, jump: float = 0.1) -> NDArray[np.float32]:
     """Unit normals float32 [H, W, 3] of a pointmap, towards its camera (n . p < 0).
 
@@ -276,7 +246,7 @@ class _Sightings:
         self._spread = float(np.median(np.linalg.norm(world, axis=1))) if len(v) else 0.0
         self._points = world / (self._spread or 1.0)
 
-    def pose(self, camera: Camera, reprojection_px: float, iterations: int, *, refine: bool = True) -> PoseFit | None:
+    def pose(self, camera: Camera, reprojection_px: float, iterations: int) -> PoseFit | None:
         """RANSAC with truncated squares for a cost (Torr and Zisserman, 2000), refitted where a hypothesis gains."""
         n = len(self._points)
         if n < _MIN_INLIERS or not self._spread > 0:
@@ -290,7 +260,7 @@ class _Sightings:
                 search.gains(search.inliers)
                 clean = np.clip((len(search.inliers) / n) ** _SAMPLE, 1e-12, 1 - 1e-12)
                 needed = min(iterations, np.log(_MISSED) / np.log1p(-clean))
-        for _ in range(_REFINEMENTS if refine else 0):
+        for _ in range(_REFINEMENTS):
             search.gains(search.inliers, refine=True)
         if search.T_camera_points is None or len(search.inliers) < max(_MIN_INLIERS, _MIN_INLIER_SHARE * n):
             return None

@@ -8,7 +8,7 @@ import pytest
 
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
-from showroom_ros.geometry.pointmap import camera_pose, confident, fitted_focal, point_normals, searched_focal
+from showroom_ros.geometry.pointmap import camera_pose, confident, fitted_focal, point_normals
 from showroom_ros.geometry.se3 import look_at, rotation_angle_deg, transform_points
 
 CAMERA = Camera(128, 96, 110.0, 110.0, 63.5, 47.5)
@@ -157,17 +157,6 @@ def test_no_pose_is_better_than_a_wrong_one(points: np.ndarray) -> None:
     assert camera_pose(points, None, CAMERA) is None
 
 
-def test_searched_focal_is_the_next_of_the_hundred() -> None:
-    focal, fit = searched_focal(disturbed(WORLD, 0.2), ONES, most=500, iterations=40)
-    step = 6 ** (1 / 99)
-    assert 110 / step < focal < 110 * step
-    assert fit is not None
-    assert rotation_angle_deg(fit.T_world_camera, POSE) < 0.5
-    nothing, none = searched_focal(np.full_like(WORLD, np.nan), None)
-    assert np.isnan(nothing)
-    assert none is None
-
-
 def test_normals_of_a_plane() -> None:
     normal = np.array([0.3, -0.2, -0.9]) / np.linalg.norm([0.3, -0.2, -0.9])
     rays = CAMERA.rays()
@@ -221,7 +210,6 @@ def test_normals_need_a_neighbour_each_way() -> None:
             lambda: camera_pose(WORLD, None, Camera(128, 96, 1, 1, 0, 0, "plumb_bob", (0.1, 0, 0, 0))),
             "without distortion",
         ),
-        (lambda: searched_focal(WORLD[..., :2], None), r"expected \(H, W, 3\)"),
         (lambda: point_normals(WORLD[0]), r"expected \(H, W, 3\)"),
     ],
 )
