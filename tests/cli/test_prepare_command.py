@@ -57,14 +57,27 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare"]) == 2
 
 
-@pytest.mark.parametrize(("workers", "executor"), [("1", "processes"), ("2", "processes"), ("2", "local")])
-def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, workers: str, executor: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "executor", "moment"),
+    [
+        ("1", "processes", "begun"),
+        ("2", "processes", "begun"),
+        ("2", "processes", "importing"),
+        ("2", "local", "begun"),
+    ],
+)
+def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, workers: str, executor: str, moment: str) -> None:
     root, out = write_made_up(tmp_path / "root", 2), tmp_path / "out"
     script = tmp_path / "slow_recipe.py"
     script.write_text(
-        "import dataclasses, sys, time\nimport made_up_recipe\n"
+        "import dataclasses, signal, sys, time\nimport made_up_recipe\n"
         "from showroom_ros.cli import main, prepare\n"
         "from pathlib import Path\n"
+        "if __name__ == '__mp_main__':\n"  # in a process that is being started: it has time to say what it got
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+        f"    Path({str(tmp_path)!r}, 'importing').touch()\n"
+        "    time.sleep(1)\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})\n"
         "def slow(item, out, settings):\n"
         "    made_up_recipe.make(item, out, settings)\n"
         f"    Path({str(tmp_path)!r}, 'begun').touch()\n"
@@ -84,7 +97,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, workers: str, execut
         text=True,
     )
     for _ in range(600):
-        if (tmp_path / "begun").exists():
+        if (tmp_path / moment).exists():
             break
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does

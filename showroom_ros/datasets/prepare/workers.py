@@ -8,6 +8,7 @@ import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -54,7 +55,12 @@ def _hire(job: Job, workers: int, crew: list[_Worker]) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(job, theirs, max(1, (os.cpu_count() or 1) // workers)), daemon=True)
-    process.start()
+    resource_tracker.ensure_running()  # which would unblock SIGINT, were it begun below
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C while it imports would print a traceback
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     theirs.close()
     worker = _Worker(process, ours)
     crew.append(worker)
@@ -87,6 +93,7 @@ def _dismiss(crew: list[_Worker]) -> None:
 def _serve(job: Job, connection: Connection, threads: int) -> None:
     """Makes the items it is sent until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; our parent ends us
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _end)
     _limit_threads(threads)
     while True:
