@@ -129,6 +129,8 @@ class SceneScores:
 class Watched:
     """An estimator whose time is taken and whose depth is compared with the truth."""
 
+    needs_pose = True
+
     def __init__(self, estimator: Estimator, true_depths: dict[int, NDArray[np.float32]]) -> None:
         """Watches ``estimator``; true depth by stamp."""
         self._estimator, self._true_depths = estimator, true_depths

@@ -22,7 +22,7 @@ class TimedEstimator:
         """Nothing was estimated yet."""
         self._estimator = estimator
         self.last_s = 0.0
-        self.needs_pose = getattr(estimator, "needs_pose", True)
+        self.needs_pose = estimator.needs_pose
 
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """See ``Estimator``."""

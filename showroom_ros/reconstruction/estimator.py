@@ -29,7 +29,13 @@ class Estimate:
 
 
 class Estimator(Protocol):
-    """Gives views geometry; may remember earlier views. One that finds poses itself has ``needs_pose = False``."""
+    """Gives views geometry; may remember earlier views.
+
+    Attributes:
+        needs_pose: whether views must have one; False where it finds poses itself.
+    """
+
+    needs_pose: bool
 
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """What is known after ``view``, a posed keyframe; views come in the order of their stamps.

@@ -106,6 +106,8 @@ class PlaneSweep:
     predicted. Predicted views are given at the size that was matched, with their camera scaled alike.
     """
 
+    needs_pose = True
+
     def __init__(self, settings: Settings, matcher: Matcher, note: str = "") -> None:
         """Remembers no view yet; ``note`` is said with every estimate."""
         self._settings, self._matcher, self._note = settings, matcher, note

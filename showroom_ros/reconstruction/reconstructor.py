@@ -102,7 +102,7 @@ class Reconstructor:
             self._put_predicted(self._estimator.finish(self.volume))
 
     def _check_pose(self, view: View) -> None:
-        if view.T_world_camera is None and getattr(self._estimator, "needs_pose", True):
+        if view.T_world_camera is None and self._estimator.needs_pose:
             raise InputError(
                 f"the view of stamp {view.stamp_ns} has no pose, expected one: reconstruction.method "
                 f"'{self._settings.reconstruction.method}' needs pose.source tf, odom or pose; 'multi_view' does not"

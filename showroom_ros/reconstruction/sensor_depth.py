@@ -10,6 +10,8 @@ from showroom_ros.scene.volume import Volume
 class SensorDepth:
     """Passes views with depth on as they are."""
 
+    needs_pose = True
+
     def estimate(self, view: View, volume: Volume) -> Estimate:
         """``view`` itself.
 

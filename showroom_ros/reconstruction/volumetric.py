@@ -107,6 +107,8 @@ class VolumetricEstimator:
         options: may be replaced while it lives.
     """
 
+    needs_pose = True
+
     def __init__(
         self,
         network: VolumetricNetwork,

@@ -98,4 +98,4 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[recipe.optimizer](groups, lr=recipe.learning_rate)
+    return kinds[recipe.optimizer](groups, lr=recipe.learning_rate, betas=(0.9, recipe.adam_beta2))

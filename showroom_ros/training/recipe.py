@@ -39,6 +39,7 @@ class Recipe:
     accumulate: int = setting(1, "batches whose gradients make one step", minimum=1)
     optimizer: str = setting("adamw", "Adam couples weight decay and gradient", choices=("adam", "adamw", "sgd"))
     learning_rate: float = setting(3e-4, "after warm-up", minimum=0.0, maximum=10.0)
+    adam_beta2: float = setting(0.999, "of adam and adamw, whose first is 0.9", minimum=0.0, maximum=0.999999)
     weight_decay: float = setting(0.0, "of tensors with two or more axes", minimum=0.0, maximum=10.0)
     warmup_steps: int = setting(0, "steps in which the learning rate rises linearly", minimum=0)
     schedule: str = setting("constant", "how it falls within a phase", choices=("constant", "cosine", "linear"))

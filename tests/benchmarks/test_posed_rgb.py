@@ -192,6 +192,8 @@ def test_up_is_the_axis_images_point_up_to() -> None:
 class AtTheEnd:
     """Says nothing of a view unless it is asked to be live; at the end it predicts nothing more."""
 
+    needs_pose = True
+
     def __init__(self, true_depths: dict[int, np.ndarray]) -> None:
         self.true_depths, self.patient, self.finished = true_depths, False, False
 

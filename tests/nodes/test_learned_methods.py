@@ -46,6 +46,8 @@ def test_a_bag_of_colour_and_poses_becomes_a_scored_mesh(tmp_path: Path) -> None
 class Slow:
     """Takes its time with depth that is given; notes the settings it is told."""
 
+    needs_pose = True
+
     def __init__(self) -> None:
         self.settings: Settings | None = None
 

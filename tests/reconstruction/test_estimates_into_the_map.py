@@ -23,6 +23,8 @@ SECOND_NS = 1_000_000_000
 class Oracle:
     """Knows the true depth, except of the first view; notes what it is asked."""
 
+    needs_pose = True
+
     def __init__(self, confidence=0.5):
         self.confidence, self.views, self.resets, self.settings = confidence, [], 0, None
 

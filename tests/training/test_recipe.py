@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_task import TASK, tiny_recipe
 
 from showroom_ros.errors import SettingsError
 from showroom_ros.networks.registry import NETWORKS
+from showroom_ros.training.optimization import Optimization
 from showroom_ros.training.recipe import make_recipe, plain_recipe, read_recipe
 from showroom_ros.training.schedule import learning_rate, step_seed
 from showroom_ros.training.tasks import TASKS, task_kind
@@ -37,6 +39,16 @@ def test_the_published_schedule_of_ioar() -> None:
     rates = [learning_rate(recipe, step) for step in (0, 999, 1999, 2000, 104_999, 105_000, 194_999)]
     assert rates == pytest.approx([5e-7, 5e-4, 1e-3, 1e-3, 1e-3, 1e-4, 1e-4])
     assert recipe.task.projective_occupancy_from == recipe.steps
+
+
+@pytest.mark.parametrize("preset", ["full", "showroom"])
+def test_the_published_optimizer_of_fast3r(preset: str) -> None:
+    values = read_recipe(next(path for path in RECIPES if path.stem == f"fast3r_{preset}"))
+    recipe = make_recipe(task_kind("fast3r"), {"file": values})
+    optimizer = Optimization(torch.nn.Linear(2, 2), recipe, torch.device("cpu")).optimizer
+    assert [(type(optimizer), group["betas"]) for group in optimizer.param_groups] == [
+        (torch.optim.AdamW, (0.9, 0.95)), (torch.optim.AdamW, (0.9, 0.95)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
