@@ -41,6 +41,8 @@ EXTRAS = {
     "peers": ["open3d==0.20.0"],
     # COLMAP for photos without poses; without it a smaller method of this package's own.
     "sfm": ["pycolmap==4.2.1"],
+    # What the networks of Depth Anything 3 need; the package itself: pip install --no-deps depth-anything-3==0.1.1
+    "depth-anything": ["einops==0.8.2", "omegaconf==2.4.0", "addict==2.4.0"],
     # Photos: HEIC, and the focal length in EXIF.
     "photos": ["pillow-heif==1.8.1", "Pillow==13.0.0"],
     "test": [

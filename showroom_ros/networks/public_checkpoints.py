@@ -19,6 +19,8 @@ from showroom_ros.networks.safetensors_file import write_atomically
 HUB = "hub:"
 KNOWN_LICENCES = {
     "jedyang97/Fast3R_ViT_Large_512": "FAIR Noncommercial Research License: research only, no commercial use",
+    **{f"depth-anything/DA3-{size}": "Apache 2.0" for size in ("SMALL", "BASE")},
+    **{f"depth-anything/DA3-{size}": "CC BY-NC 4.0" for size in ("LARGE", "LARGE-1.1", "GIANT", "GIANT-1.1")},
 }
 """Of checkpoints on the hub that this package reads."""
 _FILES = ("model.safetensors", "config.json")

@@ -1,4 +1,4 @@
-"""Pointmaps by ``networks.fast3r``."""
+"""Pointmaps by ``networks.fast3r``, or by a public checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from showroom_ros.networks.fast3r import Fast3r
-from showroom_ros.reconstruction.multi_view import Pointmaps
+from showroom_ros.reconstruction.depth_anything_torch import is_depth_anything, load_depth_anything
+from showroom_ros.reconstruction.multi_view import PointmapNetwork, Pointmaps
 
 _RELEASED_SIZE = 512
 
@@ -42,22 +43,26 @@ class LearnedPointmaps:
         ]
 
 
-def load_pointmap_network(model_file: str = "", device: str = "cpu") -> LearnedPointmaps:
+def load_pointmap_network(model_file: str = "", device: str = "cpu") -> PointmapNetwork:
     """The network of ``reconstruction.method: multi_view``.
 
     Args:
         model_file: weights trained here (``*.safetensors`` with settings), the name of shipped ones, "" = the default
-            of those; or a public checkpoint, its path or the name it was added by, see ``public_checkpoints``.
+            of those; or a public checkpoint of Fast3R or Depth Anything 3, its path or the name it was added by, see
+            ``public_checkpoints``.
         device: where it lives.
 
     Raises:
         WeightsError: missing, broken, or of another network.
+        MissingDependencyError: a public checkpoint needs a package that is not installed.
     """
     from showroom_ros.networks.fast3r_checkpoint import is_published, load_published
     from showroom_ros.networks.public_checkpoints import named_checkpoint
     from showroom_ros.networks.weights import load_weights
 
     model_file = str(named_checkpoint(model_file) or model_file)
+    if model_file and is_depth_anything(Path(model_file)):
+        return load_depth_anything(Path(model_file), device)
     if model_file and is_published(Path(model_file)):
         network = load_published(Path(model_file))
         return LearnedPointmaps(
