@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="NETWORK", help="plane_sweep, ioar")
     parser.add_argument("--preset", help="size of the network (default: small)")
     parser.add_argument("--data", help="synthetic:train, a folder of 'showroom prepare', scannet:PATH, bag:PATH, ...")
-    parser.add_argument("--validation-data", help="default: what is held back of --data")
+    parser.add_argument("--validation-data", help="used whole; default: what is held back of --data")
     parser.add_argument("--out", type=Path, help="folder of checkpoints, weights, metrics and pictures")
     parser.add_argument("--recipe", type=Path, help="YAML or JSON (default: config/recipes/NETWORK_PRESET.yaml)")
     for name, text in (

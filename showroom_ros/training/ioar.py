@@ -33,6 +33,7 @@ from showroom_ros.networks.ioar import (
 )
 from showroom_ros.networks.mnasnet import MnasNetTrunk, load_torchvision
 from showroom_ros.networks.view_fusion import project, projections
+from showroom_ros.training.scenes import ALL
 from showroom_ros.training.task import Batch, TaskKind
 from showroom_ros.training.volume_crops import CropSettings, TsdfScene, VolumeCrops
 
@@ -60,16 +61,21 @@ class IoarTaskSettings(CropSettings):
 class IoarTask:
     """What the trainer needs to train an ``IoarNet``."""
 
-    def __init__(self, settings: IoarTaskSettings, scenes: Sequence[TsdfScene], seed: int) -> None:
-        """Scenes by name; the last twentieth (at least one) validates.
+    def __init__(
+        self, settings: IoarTaskSettings, scenes: Sequence[TsdfScene], seed: int, *, keeps_all: bool = False
+    ) -> None:
+        """Scenes by name; the last twentieth (at least one) validates, or all of them do both.
 
         Raises:
-            DatasetError: fewer than two scenes.
+            DatasetError: fewer than two scenes to part.
         """
+        self.settings, self.seed = settings, seed
+        self._scenes = {False: scenes, True: scenes}
+        if keeps_all:
+            return
         if len(scenes) < 2:
             raise DatasetError(f"{len(scenes)} scene: one to train on and another to validate on are needed")
         count = max(1, round(VALIDATION_SHARE * len(scenes)))
-        self.settings, self.seed = settings, seed
         self._scenes = {False: scenes[:-count], True: scenes[-count:]}
 
     def samples(self, validation: bool) -> VolumeCrops:
@@ -252,20 +258,21 @@ def load_backbone(network: IoarNet, path: str | Path) -> None:
 
 
 def make(settings: IoarTaskSettings, data: str, seed: int) -> IoarTask:
-    """The task on the prepared scenes with signed distances below the folder ``data``.
+    """The task on the prepared scenes with signed distances below the folder ``data``, which may follow ``all:``.
 
     Raises:
         DatasetError: there are none, or only one.
     """
     from showroom_ros.datasets.prepare.prepared import TSDF_INFO, Prepared, prepared_scenes
 
+    keeps_all, data = data.startswith(ALL), data.removeprefix(ALL)
     if not Path(data).is_dir():
         raise DatasetError(f"{data}: no such folder, expected scenes made by showroom prepare, with signed distances")
     found = prepared_scenes(Path(data), None)
     with_distances = [path for path in found if (path / TSDF_INFO).is_file()]
     if not with_distances:
         raise DatasetError(f"{data}: none of its {len(found)} prepared scenes has signed distances ({TSDF_INFO})")
-    return IoarTask(settings, [Prepared(path) for path in with_distances], seed)
+    return IoarTask(settings, [Prepared(path) for path in with_distances], seed, keeps_all=keeps_all)
 
 
 TASK = TaskKind(KIND, IoarTaskSettings, make)

@@ -33,7 +33,7 @@ class Recipe:
     network: str = setting("", "kind of network")
     preset: str = setting(PRESET, "its size")
     data: str = setting("synthetic:train", "what to train on, see training.scenes")
-    validation_data: str = setting("", "what to validate on; empty = what `data` holds back")
+    validation_data: str = setting("", "what to validate on, all of it; empty = what `data` holds back")
     steps: int = setting(10_000, "optimizer steps of the first phase", minimum=1)
     batch: int = setting(4, "samples of a batch on each process", minimum=1)
     accumulate: int = setting(1, "batches whose gradients make one step", minimum=1)

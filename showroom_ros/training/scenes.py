@@ -14,6 +14,8 @@ from showroom_ros.errors import DatasetError
 from showroom_ros.scene.view import Sequence, View
 
 VALIDATION_SHARE = 0.05
+ALL = "all:"
+"""Before what ``--data`` says: nothing is held back, training and validation use all of it."""
 SYNTHETIC_ROOMS = 10_000
 """Rooms of a split that training goes through before it begins anew."""
 
@@ -82,7 +84,8 @@ def open_scenes(data: str, *, validation: bool = False, width: int = 320, height
     Args:
         data: ``synthetic:train`` (rooms are made as training goes), ``synthetic:FIRST-LAST`` or
             ``synthetic:train/FIRST-LAST`` (so many of them), a folder made by ``showroom prepare`` or of any data
-            set, a bag, or ``KIND:PATH`` (``scannet:PATH``, ``bag:PATH``) where the kind is to be checked.
+            set, a bag, or ``KIND:PATH`` (``scannet:PATH``, ``bag:PATH``) where the kind is to be checked; after
+            ``all:`` nothing is held back.
         validation: the last 5 % of the scenes by name, at least one where there are several; of
             ``synthetic:train`` the validation split. A single recording is both.
         width: of made-up images in pixels.
@@ -91,11 +94,12 @@ def open_scenes(data: str, *, validation: bool = False, width: int = 320, height
     Raises:
         DatasetError: nothing there that could be trained on.
     """
+    keeps_all, data = data.startswith(ALL), data.removeprefix(ALL)
     scheme, separator, rest = data.partition(":")
     if separator and scheme == "synthetic":
-        return _synthetic(data, rest, validation, width, height)
+        return _synthetic(data, rest, validation and not keeps_all, width, height)
     found: list[Scene] = [RecordedScene(sequence) for sequence in _recordings(data)]
-    if len(found) == 1:
+    if len(found) == 1 or keeps_all:
         return found
     held_back = max(1, round(VALIDATION_SHARE * len(found)))
     return found[-held_back:] if validation else found[:-held_back]

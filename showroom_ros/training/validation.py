@@ -11,6 +11,7 @@ from showroom_ros.errors import DatasetError
 from showroom_ros.training.batches import batches
 from showroom_ros.training.optimization import Optimization
 from showroom_ros.training.recipe import Recipe
+from showroom_ros.training.scenes import ALL
 from showroom_ros.training.schedule import step_seed
 from showroom_ros.training.task import Batch, Task, TaskKind
 
@@ -30,7 +31,7 @@ class Validation:
             DatasetError: there are none.
         """
         if recipe.validation_data:
-            task = kind.make(recipe.task, recipe.validation_data, recipe.seed)
+            task = kind.make(recipe.task, ALL + recipe.validation_data.removeprefix(ALL), recipe.seed)
         self._task, self._recipe = task, recipe
         self._samples = task.samples(True)
         if not len(self._samples):

@@ -137,6 +137,7 @@ def test_scenes_by_what_data_says(tmp_path):
     rooms = open_scenes("synthetic:train/3-5")
     assert [scene.name for scene in rooms] == ["synthetic:train/3", "synthetic:train/4", "synthetic:train/5"]
     assert all(scene.name.startswith("synthetic:val/") for scene in open_scenes("synthetic:train", validation=True))
+    assert open_scenes("all:synthetic:train/3-5", validation=True)[0].name == "synthetic:train/3"
     for data in (str(tmp_path / "nothing"), str(tmp_path), "synthetic:train/x", "scannet:" + str(tmp_path)):
         with pytest.raises(DatasetError):
             open_scenes(data)

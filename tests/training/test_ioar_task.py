@@ -297,6 +297,8 @@ def test_validation_scenes_are_the_last_twentieth_by_name(scenes: list[RoomScene
     assert train.data_id != validation.data_id
     with pytest.raises(DatasetError, match="1 scene"):
         IoarTask(SETTINGS, scenes[:1], 0)
+    both = IoarTask(SETTINGS, scenes, 0, keeps_all=True)
+    assert [len(both.samples(validation).scenes) for validation in (False, True)] == [4, 4]
 
 
 def test_data_that_cannot_be_trained_on(tmp_path: Path) -> None:

@@ -328,6 +328,7 @@ def test_validation_data_of_its_own(tmp_path: Path) -> None:
         sizes = [len(batch["target"]) for batch in trainer.validation.batches(trainer.device)]
         assert sizes == [4, 1]
         losses.append(trainer.validation.means(trainer.network, trainer.optimization, 0, trainer.device)["loss"])
+        assert trainer.validation._samples.data_id == f"{'all:letters' if data else 'numbers'}, seed 1"
     samples = tiny_task.TinySamples(tiny_task.TinySettings(), "", 1)
     batch = tiny_task.TinyTask(tiny_task.TinySettings(), "", 0).collate([samples[index] for index in range(5)])
     expected = (trainer.network.eval()(batch["values"]) - batch["target"]).square().mean()
