@@ -14,7 +14,7 @@ from showroom_ros.reconstruction.photos import Photo
 class Oracle:
     """Knows each image; every call has its own unit, noise, and now and then a pixel that is far off."""
 
-    patch, metric, name = 8, False, "oracle"
+    patch, metric, name, note = 8, False, "oracle", ""
 
     def __init__(self, views, *, noise=0.003, outliers=0.03, seed=0):
         self.image_size = views[0].camera.width

@@ -38,6 +38,7 @@ class DepthAnything3Pointmaps:
     image_size = 504
     patch = 14
     metric = False
+    note = ""
 
     def __init__(self, network: nn.Module, *, name: str, device: str = "cpu") -> None:
         """Takes a ``DepthAnything3Net`` with a camera decoder."""

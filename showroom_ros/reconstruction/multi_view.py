@@ -57,6 +57,8 @@ class PointmapNetwork(Protocol):
     metric: bool
     """Whether its unit is the metre."""
     name: str
+    note: str
+    """What a person should know of it; "" where there is nothing."""
 
     def pointmaps(self, images: Sequence[NDArray[np.uint8]]) -> list[Pointmaps]:
         """Of images uint8 [H, W, 3]; sizes may differ."""
@@ -139,6 +141,7 @@ def reconstruct_photos(
     used = [number for number in range(len(photos)) if number not in same]
     small = {number: prepared(photos[number], network.image_size, network.patch) for number in used}
     notes = [f"{photos[a].name} shows the same as {photos[b].name}: left out" for a, b in same.items()]
+    notes += [network.note] if network.note else []
     if len(used) == 1:
         notes.append("one photo: its depth only, nothing to compare it with")
     cameras: dict[int, Camera] = {}

@@ -96,6 +96,7 @@ class MultiView:
         self._placed = dataclasses.replace(moved, poses=poses)
         least = max(self._settings.reconstruction.min_confidence, _MIN_CONFIDENCE_LEAST)
         estimated = view_of(photo, small, self._placed, len(numbers) - 1, least)
+        note = "; ".join(part for part in (note, self._network.note) if part)
         return Estimate(dataclasses.replace(self._limited(estimated), frame_id=view.frame_id), note=note)
 
     def _to_world(self, part: Part) -> tuple[Similarity | None, str]:

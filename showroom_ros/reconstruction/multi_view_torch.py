@@ -14,6 +14,10 @@ from showroom_ros.networks.fast3r import Fast3r
 from showroom_ros.reconstruction.depth_anything_torch import is_depth_anything, load_depth_anything
 from showroom_ros.reconstruction.multi_view import PointmapNetwork, Pointmaps
 
+SHIPPED_IS_WEAK = (
+    "the pointmap network that comes with the package was trained for an hour on a CPU core and places cameras hardly "
+    "better than chance (its card: models/fast3r_small.json); name weights of your own with reconstruction.model_file"
+)
 _RELEASED_SIZE = 512
 
 
@@ -21,9 +25,17 @@ class LearnedPointmaps:
     """Implements ``multi_view.PointmapNetwork``."""
 
     def __init__(
-        self, network: Fast3r, *, image_size: int, metric: bool, name: str = "fast3r", device: str = "cpu"
+        self,
+        network: Fast3r,
+        *,
+        image_size: int,
+        metric: bool,
+        name: str = "fast3r",
+        note: str = "",
+        device: str = "cpu",
     ) -> None:
         """Takes a network that was trained on images of this longer side, with metres or without a unit."""
+        self.note = note
         self.network = network.to(device).eval()
         self.image_size, self.metric, self.name = image_size, metric, name
         self.patch = network.settings.patch
@@ -69,8 +81,12 @@ def load_pointmap_network(model_file: str = "", device: str = "cpu") -> Pointmap
             network, image_size=_RELEASED_SIZE, metric=False, name=Path(model_file).name, device=device
         )
     loaded = load_weights(model_file, "fast3r", device)
+    note = "" if model_file else SHIPPED_IS_WEAK
     task = json.loads(loaded.metadata.get("task", "{}"))
     clips = task.get("clips", {})
     size = max(int(clips.get("width", 0)), int(clips.get("height", 0))) or _RELEASED_SIZE
     metric = bool(task.get("metric", False))
-    return LearnedPointmaps(loaded.network, image_size=size, metric=metric, name=loaded.path.name, device=device)  # type: ignore[arg-type]
+    assert isinstance(loaded.network, Fast3r)
+    return LearnedPointmaps(
+        loaded.network, image_size=size, metric=metric, name=loaded.path.name, note=note, device=device
+    )

@@ -156,7 +156,7 @@ def test_structure_from_motion_is_a_method(photos: JudgedPhotos) -> None:
 class FlatNetwork:
     """Says that every pixel is 2 away, straight ahead of the first camera."""
 
-    image_size, patch, metric, name = 64, 16, True, "flat"
+    image_size, patch, metric, name, note = 64, 16, True, "flat", ""
 
     def pointmaps(self, images):
         found = []

@@ -126,7 +126,7 @@ def test_identical_photos_are_left_out(views):
 class TwoRooms:
     """Puts photos that have nothing to do with each other side by side."""
 
-    patch, metric, name = 8, True, "two rooms"
+    patch, metric, name, note = 8, True, "two rooms", "knows two rooms"
 
     def __init__(self, first, second):
         self._networks = Oracle(first), Oracle(second)
@@ -146,6 +146,7 @@ def test_photos_of_different_rooms_are_not_merged(views):
     assert result.groups == [[0, 1, 2, 3], [4, 5, 6]]
     assert result.numbers == [0, 1, 2, 3]
     assert "2 places" in " ".join(result.notes)
+    assert "knows two rooms" in result.notes
 
 
 def test_photos_of_one_room_stay_together(views):
