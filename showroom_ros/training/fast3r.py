@@ -67,18 +67,20 @@ class Fast3rTask:
         """Stacks."""
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
-    def prepare(self, network: nn.Module, step: int) -> None:
-        """Before the first step a stem of convolutions takes over the encoder of ``plane_sweep``, if there is one."""
-        bare = getattr(network, "module", network)
-        if step or not self.settings.stem_weights or not isinstance(bare, Fast3r):
+    def begin(self, network: nn.Module) -> None:
+        """A stem of convolutions takes over the encoder of ``plane_sweep``, where the settings say so."""
+        if not self.settings.stem_weights or not isinstance(network, Fast3r):
             return
-        stem = bare.encoder.patch_embed
+        stem = network.encoder.patch_embed
         if not isinstance(stem, ConvStem):
             raise SettingsError("task.stem_weights: the network's stem is of patches, expected stem: conv")
         trained = load_weights(self.settings.stem_weights, "plane_sweep").network
         state = {n.removeprefix("encoder."): t for n, t in trained.state_dict().items() if n.startswith("encoder.")}
         check_state(state, stem.features.state_dict(), self.settings.stem_weights)
         stem.features.load_state_dict(state)
+
+    def prepare(self, network: nn.Module, step: int) -> None:
+        """Nothing changes with the step."""
 
     def loss(self, network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         """See ``pointmap_losses``; with a teacher ``truth`` is their loss, ``loss`` that and ``distillation_losses``.

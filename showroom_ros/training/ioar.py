@@ -86,13 +86,16 @@ class IoarTask:
         """Samples as one batch, a new first axis."""
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
+    def begin(self, network: nn.Module) -> None:
+        """Loads the backbone, if there is one to load."""
+        if isinstance(network, IoarNet) and self.settings.backbone_weights:
+            load_backbone(network, self.settings.backbone_weights)
+
     def prepare(self, network: nn.Module, step: int) -> None:
-        """Loads the backbone before the first step, if there is one to load, and freezes it in the first phase."""
+        """Freezes a loaded backbone in the first phase."""
         bare = getattr(network, "module", network)
         if not isinstance(bare, IoarNet) or not self.settings.backbone_weights:
             return
-        if step == 0:
-            load_backbone(bare, self.settings.backbone_weights)
         bare.pyramid.freeze_trunk(step < self.settings.projective_occupancy_from)
 
     def loss(self, network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:

@@ -51,6 +51,9 @@ class PlaneSweepTask:
         """Stacks."""
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
+    def begin(self, network: nn.Module) -> None:
+        """All of it begins fresh."""
+
     def prepare(self, network: nn.Module, step: int) -> None:
         """Nothing changes with the step."""
 

@@ -41,6 +41,10 @@ class Task(Protocol):
         """Samples as one batch."""
         ...
 
+    def begin(self, network: nn.Module) -> None:
+        """Called once with fresh weights: puts trained parts in; weights given by ``--init`` come after that."""
+        ...
+
     def prepare(self, network: nn.Module, step: int) -> None:
         """Called before every step (freeze parts, change phases); must be a function of ``step`` alone."""
         ...

@@ -97,6 +97,7 @@ class Trainer:
         self.validation = Validation(kind, recipe, self.task) if validates else None
         torch.manual_seed(recipe.seed)
         self.network: nn.Module = kind.network.build(recipe.network_settings).to(self.device)
+        self.task.begin(self.network)
         self.step = 0
         self.seconds = 0.0
         self.best_loss: float | None = None

@@ -235,14 +235,14 @@ def test_a_stem_begins_with_the_weights_of_the_plane_sweep():
     torch.manual_seed(0)
     network = build(PRESETS["tiny"])
     task = Fast3rTask(Fast3rTaskSettings(stem_weights="plane_sweep_small"), "synthetic:0-1", 0)
-    task.prepare(network, 1)  # not the first step
+    task.prepare(network, 0)
     stem = network.encoder.patch_embed.features
     trained = load_weights("plane_sweep_small", "plane_sweep").network.encoder
     name = "eighth.0.0.weight"
     assert not torch.equal(stem.state_dict()[name], trained.state_dict()[name])
-    task.prepare(network, 0)
+    task.begin(network)
     for name, tensor in trained.state_dict().items():
         assert torch.equal(stem.state_dict()[name], tensor)
     patches = build(replace(PRESETS["tiny"], stem="patch"))
     with pytest.raises(SettingsError, match="expected stem: conv"):
-        task.prepare(patches, 0)
+        task.begin(patches)

@@ -259,6 +259,7 @@ def test_a_pretrained_backbone_is_frozen_in_the_first_phase(
     task, trunk = IoarTask(settings, scenes, 0), net.pyramid.backbone
     optimiser, images = torch.optim.Adam(net.pyramid.parameters(), 1e-2), torch.rand(2, 3, 64, 64) * 255
     changed = []
+    task.begin(net)
     for step in range(3):
         task.prepare(net, step)
         optimiser.zero_grad()
@@ -281,12 +282,12 @@ def test_bad_backbones(scenes: list[RoomScene], tmp_path: Path) -> None:
 
     full = IoarNet(PRESETS["full"])
     with pytest.raises(WeightsError, match="cannot be read as a state dict"):
-        task(tmp_path / "missing.pt").prepare(full, 0)
+        task(tmp_path / "missing.pt").begin(full)
     torch.save([1], tmp_path / "list.pt")
     with pytest.raises(WeightsError, match="holds a list"):
-        task(tmp_path / "list.pt").prepare(full, 0)
+        task(tmp_path / "list.pt").begin(full)
     with pytest.raises(SettingsError, match="backbone is not mnasnet"):
-        task(tmp_path / "list.pt").prepare(IoarNet(PRESETS["small"]), 0)
+        task(tmp_path / "list.pt").begin(IoarNet(PRESETS["small"]))
 
 
 def test_validation_scenes_are_the_last_twentieth_by_name(scenes: list[RoomScene]) -> None:

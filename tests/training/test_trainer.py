@@ -133,6 +133,7 @@ def test_each_sample_is_taken_once_and_in_order(tmp_path: Path) -> None:
     trainer.train()
     assert trainer.samples.asked == list(range(3 * 6 + 2 * 10))
     assert trainer.task.prepared == [0, 1, 2, 3, 4]
+    assert trainer.task.begun == 1
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -271,6 +272,8 @@ def test_fine_tuning_begins_with_the_weights(tmp_path: Path) -> None:
     assert second.averaged is not None
     for network in (second.network, second.averaged.network):
         torch.testing.assert_close(dict(network.state_dict()), dict(first.averaged.state_dict()), atol=1e-3, rtol=1e-3)
+    second.train(StopRequest(max_minutes=0.0))
+    assert second.task.begun == 1  # before the weights came: trained parts that a task puts in are not put in again
     other = trainer_of(tiny_recipe(preset="wide"), tmp_path / "third")
     with pytest.raises(WeightsError, match=r"weights_last.safetensors: the network's settings are"):
         other.initialise(tmp_path / "first" / "weights_last.safetensors")

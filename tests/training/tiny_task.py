@@ -90,12 +90,16 @@ class TinyTask:
     def __init__(self, settings: TinySettings, data: str, seed: int) -> None:
         self.settings, self.data, self.seed = settings, data, seed
         self.prepared: list[int] = []
+        self.begun = 0
 
     def samples(self, validation: bool) -> TinySamples:
         return TinySamples(self.settings, self.data, self.seed + validation)
 
     def collate(self, samples: Sequence[Batch]) -> Batch:
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+    def begin(self, network: nn.Module) -> None:
+        self.begun += 1
 
     def prepare(self, network: nn.Module, step: int) -> None:
         self.prepared.append(step)
