@@ -67,18 +67,20 @@ def batches(
         worker_init_fn=_outlive_signals,
     )
     source = iter(loader)
-    while (batch := _next(source)) is not None:
+    while (batch := _next(source, workers)) is not None:
         if isinstance(batch, _Failed):
             raise batch.error(f"sample {batch.number}: {batch.message}")
         yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def _next(source: Iterator[Batch | _Failed]) -> Batch | _Failed | None:
+def _next(source: Iterator[Batch | _Failed], workers: int) -> Batch | _Failed | None:
     """The next batch, None after the last."""
     try:
         return next(source, None)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+        # what a worker raised says "Caught ..."; one that dies while its tensors are fetched breaks the connection
+        told = "DataLoader worker" in str(error) if isinstance(error, RuntimeError) else "Caught" not in str(error)
+        if not workers or not told:
             raise
         raise ShowroomError(
             f"a process that makes samples died, perhaps for lack of memory (then fewer workers will do): {error}"
