@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -22,13 +21,6 @@ from showroom_ros.geometry.se3 import Matrix, look_at
 
 RADIUS_NDC = 1e-2
 """A pixel is a hole if no point is nearer than this; 2 is the shorter side of the image."""
-
-EDGE_THRESHOLD = 15
-"""Steps of 1/255 of the depth range between neighbours from which on there is an edge."""
-
-_EDGE_RADIUS_PX = 3
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-_SQUARE = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -97,52 +89,3 @@ def hole_mask(
 def keep_mask(holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which pixels [H, W] keep their depth: all but the holes."""
     return ~holes
-
-
-def snap_edges(depth: NDArray[np.float32], threshold: int = EDGE_THRESHOLD) -> NDArray[np.float32]:
-    """Depth [H, W] in [0, 1] without the slopes that teachers draw between the front and the back of an edge.
-
-    The depth range is cut into 255 steps; pixels that differ from a neighbour by ``threshold`` or more, and those
-    within 3 pixels of one, are taken away and filled from outside with the largest depth beside them, that of the
-    background. Unknown pixels (NaN) stay unknown.
-
-    Raises:
-        InputError: depth unknown everywhere, or with edges everywhere.
-    """
-    unknown = ~np.isfinite(depth)
-    if unknown.all():
-        raise InputError("depth is unknown at every pixel")
-    low, high = float(np.nanmin(depth)), float(np.nanmax(depth))
-    if high <= low:
-        return depth.copy()
-    filled = fill_from_outside(depth, ~unknown) if unknown.any() else depth
-    steps = ((filled - low) / (high - low) * 255).astype(np.uint8)
-    edges = cv2.morphologyEx(steps, cv2.MORPH_GRADIENT, _CROSS) >= threshold
-    near_edge = cv2.dilate(edges.astype(np.uint8), _disc(_EDGE_RADIUS_PX)) > 0
-    if near_edge.all():
-        raise InputError(f"depth has edges of {threshold}/255 of its range everywhere, expected smooth surface")
-    snapped = fill_from_outside(depth, ~near_edge & ~unknown) if not (near_edge | unknown).all() else depth.copy()
-    snapped[unknown] = np.nan
-    return snapped
-
-
-def fill_from_outside(depth: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fills pixels [H, W] that are not known ring by ring (city-block distance), each with its largest neighbour.
-
-    Raises:
-        InputError: no pixel is known.
-    """
-    if not known.any():
-        raise InputError("depth is unknown at every pixel")
-    filled = np.where(known, depth, -np.inf).astype(np.float32)
-    known = known.copy()
-    while not known.all():
-        ring = (cv2.dilate(known.astype(np.uint8), _CROSS) > 0) & ~known
-        filled[ring] = cv2.dilate(filled, _SQUARE)[ring]
-        known |= ring
-    return filled
-
-
-def _disc(radius_px: int) -> NDArray[np.uint8]:
-    row, column = np.mgrid[-radius_px : radius_px + 1, -radius_px : radius_px + 1]
-    return (row**2 + column**2 <= radius_px**2).astype(np.uint8)

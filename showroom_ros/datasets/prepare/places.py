@@ -13,12 +13,13 @@ from pathlib import Path
 from showroom_ros.datasets.files import read_color
 from showroom_ros.datasets.image_files import IMAGE_SUFFIXES
 from showroom_ros.datasets.places import DATASET, Places
-from showroom_ros.datasets.prepare.hole_masks import EDGE_THRESHOLD, hole_mask, random_viewpoint, snap_edges
+from showroom_ros.datasets.prepare.hole_masks import hole_mask, random_viewpoint
 from showroom_ros.datasets.prepare.output import write_json, write_mask
 from showroom_ros.datasets.prepare.recipe import Item, Recipe
 from showroom_ros.datasets.prepare.sampling import generator_of, seed_of
 from showroom_ros.datasets.prepare.teachers import TeacherSettings, teacher_of
 from showroom_ros.errors import DatasetError, InputError
+from showroom_ros.geometry.edges import EDGE_THRESHOLD, snap_edges
 from showroom_ros.settings import setting
 
 IMAGES_PER_ITEM = 100

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from showroom_ros.datasets.prepare.digest import sha256_of_folder
-from showroom_ros.datasets.prepare.hole_masks import fill_from_outside
 from showroom_ros.errors import InputError, MissingDependencyError, SettingsError
+from showroom_ros.geometry.edges import fill_from_outside
 from showroom_ros.settings import setting
 
 KINDS = ("none", "sensor", "marigold", "transformers")

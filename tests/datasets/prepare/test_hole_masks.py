@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 from showroom_ros.datasets.prepare.hole_masks import (
     Viewpoint,
-    fill_from_outside,
     hole_mask,
     keep_mask,
     mask_camera,
     random_viewpoint,
-    snap_edges,
 )
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.disc_splat import radius_px_of_ndc
+from showroom_ros.geometry.edges import fill_from_outside, snap_edges
 from showroom_ros.geometry.se3 import inverse, transform_points
 
 

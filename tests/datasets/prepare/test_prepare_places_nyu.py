@@ -15,12 +15,13 @@ from made_up_recipe import tree
 
 from showroom_ros.datasets.nyu_labelled import CAMERA
 from showroom_ros.datasets.prepare import nyu, places
-from showroom_ros.datasets.prepare.hole_masks import Viewpoint, hole_mask, snap_edges
+from showroom_ros.datasets.prepare.hole_masks import Viewpoint, hole_mask
 from showroom_ros.datasets.prepare.nyu import NyuSettings, find_nyu, prepare_nyu
 from showroom_ros.datasets.prepare.places import PlacesSettings, find_places, prepare_places
 from showroom_ros.datasets.prepare.recipe import Item
 from showroom_ros.datasets.prepare.run import prepare
 from showroom_ros.errors import DatasetError, InputError, SettingsError
+from showroom_ros.geometry.edges import snap_edges
 
 
 class StepTeacher:
