@@ -13,6 +13,9 @@ NETWORKS: Mapping[str, str] = {
     "plane_sweep": "showroom_ros.networks.plane_sweep",
     "ioar": "showroom_ros.networks.ioar",
     "fast3r": "showroom_ros.networks.fast3r",
+    "depth_completion": "showroom_ros.networks.depth_completion",
+    "inpainting": "showroom_ros.networks.inpainting",
+    "room_layout": "showroom_ros.networks.room_layout",
 }
 """Name -> module whose constant ``KIND`` is the ``NetworkKind``."""
 

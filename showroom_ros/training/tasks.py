@@ -12,6 +12,9 @@ TASKS: Mapping[str, str] = {
     "plane_sweep": "showroom_ros.training.plane_sweep",
     "ioar": "showroom_ros.training.ioar",
     "fast3r": "showroom_ros.training.fast3r",
+    "depth_completion": "showroom_ros.training.depth_completion",
+    "inpainting": "showroom_ros.training.inpainting",
+    "room_layout": "showroom_ros.training.room_layout",
 }
 """Name of a network -> module whose constant ``TASK`` is the ``TaskKind`` that trains it."""
 
