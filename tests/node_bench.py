@@ -15,6 +15,7 @@ from showroom_ros.nodes.map_client import MapClient
 from showroom_ros.nodes.reconstruction_node import ReconstructionNode
 from showroom_ros.ros.cdr import view_bytes
 from showroom_ros.ros.interfaces import View as ViewMessage
+from showroom_ros.ros.lifecycle import ShowroomNode
 from showroom_ros.ros.qos import view_qos
 from showroom_ros.ros.runner import run_nodes
 from showroom_ros.scene.view import View
@@ -31,8 +32,10 @@ def fresh_namespace() -> None:
 
 
 @contextmanager
-def running_node(tmp_path: Path, **parameters: object) -> Iterator[ReconstructionNode]:
-    """The node, spinning in this process, active."""
+def running_node(
+    tmp_path: Path, *others: Callable[[], ShowroomNode], **parameters: object
+) -> Iterator[ReconstructionNode]:
+    """The node, spinning in this process, active; others beside it."""
     settings = {"map.voxel_size_m": 0.04, "map.truncation_m": 0.16, "output.output_dir": str(tmp_path), **parameters}
     arguments = ["--ros-args", "-r", f"__ns:=/{NAMESPACE}"]
     for name, value in settings.items():
@@ -45,7 +48,7 @@ def running_node(tmp_path: Path, **parameters: object) -> Iterator[Reconstructio
         return nodes[-1]
 
     stop, codes = threading.Event(), []
-    thread = threading.Thread(target=lambda: codes.append(run_nodes([make], arguments, stop)))
+    thread = threading.Thread(target=lambda: codes.append(run_nodes([make, *others], arguments, stop)))
     thread.start()
     try:
         wait_until(lambda: (nodes and state_of(nodes[0]) == "active") or not thread.is_alive(), "an active node", 240.0)

@@ -25,7 +25,7 @@ EXPECTED_ARGUMENTS = {
     *("rosbag", "rosbag_args", "use_sim_time", "rviz", "rviz_cfg", "viewer", "params_file", "sensor", "namespace"),
     *("log_level", "autostart", "method", "device", "model_file", "use_depth", "pose_source", "world_frame"),
     *("color_transport", "depth_transport", "rgb_topic", "depth_topic", "odom_topic", "pose_topic"),
-    *("camera_info_topic", "depth_camera_info_topic", "host", "port"),
+    *("camera_info_topic", "depth_camera_info_topic", "host", "port", "completion", "inpainter", "depth_completer"),
 }
 
 
@@ -52,6 +52,17 @@ def test_a_live_camera_by_default():
     assert live.remappings == []
     assert live.bag_parameters is None
     assert live.rviz_config is None
+
+
+def test_completion_brings_its_nodes():
+    values = plan(completion="on_request", depth_completer="planes")
+    assert values.nodes[-2:] == ("inpainting_node", "depth_completion_node")
+    assert plan(completion="off").nodes == plan().nodes
+    chosen = {**DEFAULTS, "completion": "on_request", "depth_completer": "planes"}
+    assert node_parameters("reconstruction_node", chosen)["completion.mode"] == "on_request"
+    assert node_parameters("depth_completion_node", chosen) == {
+        "autostart": True, "completion.depth_completer": "planes",
+    }  # fmt: skip
 
 
 def test_a_bag_brings_its_time(tmp_path):

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "stream": "input rate held, publishing, idle load of the node graph",
     "rooms": "making and rendering made-up rooms beside Open3D's ray casting",
     "posed_rgb": "meshes from colour and poses: learning-free, plane sweep without and with hints of the map, IOAR",
+    "completion": "rooms scanned in part, before and after what nobody saw was generated",
     "multi_view": "poses and points of unposed photos: the pointmap network, structure from motion, the same swept",
 }
 
@@ -34,10 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--methods",
         nargs="+",
         metavar="NAME[=FILE]",
-        help="posed_rgb: learning_free, plane_sweep, plane_sweep_hints, ioar, with other weights than those shipped; "
+        help="completion: small, planes, diffusion, nearest or INPAINTER+COMPLETER; "
+        "posed_rgb: learning_free, plane_sweep, plane_sweep_hints, ioar, with other weights than those shipped; "
         "multi_view: student, student=FILE, classical, classical=ENGINE, swept, swept=FILE (default: all)",
     )
-    parser.add_argument("--scenes", type=int, metavar="N", help="posed_rgb, multi_view: made-up test rooms (default 3)")
+    parser.add_argument(
+        "--scenes", type=int, metavar="N", help="posed_rgb, completion, multi_view: made-up test rooms (default 3)"
+    )
     parser.add_argument("--views", type=int, nargs="+", metavar="N", help="multi_view: photos (default 5 10 20)")
     parser.add_argument("--json", type=Path, help="also write the table as JSON")
 
@@ -64,6 +68,13 @@ def _measured(arguments: argparse.Namespace) -> BenchmarkResult:
     elif arguments.name == "posed_rgb":
         result = benchmark.run(
             Path(arguments.data) if arguments.data else None,
+            arguments.methods or tuple(benchmark.METHODS),
+            benchmark.SCENES if arguments.scenes is None else arguments.scenes,
+            arguments.device,
+            say=lambda what: print(what, file=sys.stderr, flush=True),
+        )
+    elif arguments.name == "completion":
+        result = benchmark.run(
             arguments.methods or tuple(benchmark.METHODS),
             benchmark.SCENES if arguments.scenes is None else arguments.scenes,
             arguments.device,

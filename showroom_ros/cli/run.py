@@ -38,7 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     sensor = load_sensor(arguments.sensor, config_file("showroom.yaml").parent / "sensors")
     settings = settings_from(arguments, override(Settings(), sensor.settings, f"sensor {arguments.sensor}"))
     options = GraphOptions(
-        nodes=["keyframe_node", "reconstruction_node", *(["viewer_node"] if arguments.viewer else [])],
+        nodes=[
+            "keyframe_node",
+            "reconstruction_node",
+            *(["viewer_node"] if arguments.viewer else []),
+            *(["inpainting_node", "depth_completion_node"] if settings.completion.mode != "off" else []),
+        ],
         one_process=arguments.one_process,
         use_sim_time=arguments.rosbag is not None,
         namespace=arguments.namespace,

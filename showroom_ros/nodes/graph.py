@@ -20,7 +20,7 @@ from showroom_ros.errors import ShowroomError
 from showroom_ros.ros.dds import configure_dds
 from showroom_ros.settings import Settings, to_dict
 
-NODES = ("keyframe_node", "reconstruction_node", "viewer_node")
+NODES = ("keyframe_node", "reconstruction_node", "viewer_node", "inpainting_node", "depth_completion_node")
 STOP_TIMEOUT_S = 15.0
 
 

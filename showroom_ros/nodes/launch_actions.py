@@ -40,6 +40,8 @@ PARTS = {
     "keyframe_node": "keyframes.launch.py",
     "reconstruction_node": "reconstruction.launch.py",
     "viewer_node": "viewer.launch.py",
+    "inpainting_node": "inpainting.launch.py",
+    "depth_completion_node": "depth_completion.launch.py",
 }
 _FOR_EVERY_NODE = ("namespace", "params_file", "log_level")
 

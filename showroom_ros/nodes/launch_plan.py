@@ -20,6 +20,8 @@ from showroom_ros.nodes.sensors import load_sensor, remappings_of, split_transpo
 from showroom_ros.settings import Settings, checked_value, setting_infos
 
 KEYFRAMES, RECONSTRUCTION, VIEWER = "keyframe_node", "reconstruction_node", "viewer_node"
+COMPLETION = ("inpainting_node", "depth_completion_node")
+ALL = (KEYFRAMES, RECONSTRUCTION, VIEWER, *COMPLETION)
 WAIT_FOR_SUBSCRIBERS_S = 30.0
 """A bag starts once the nodes listen; the first start compiles for some seconds."""
 
@@ -54,7 +56,7 @@ ARGUMENTS = (
     Argument("sensor", "", "overlay in config/sensors/ by name, or a path: topics and settings of a camera driver"),
     Argument("namespace", "", "put before every node and relative topic"),
     Argument("log_level", "info", "debug, info, warn or error"),
-    Argument("autostart", "true", "configure and activate the nodes", "autostart", (KEYFRAMES, RECONSTRUCTION, VIEWER)),
+    Argument("autostart", "true", "configure and activate the nodes", "autostart", ALL),
     Argument("method", "", "sensor_depth, plane_sweep, ioar or multi_view", "reconstruction.method", (RECONSTRUCTION,)),
     Argument("device", "", "where map and network live: cpu or cuda", "reconstruction.device", (RECONSTRUCTION,)),
     Argument(
@@ -64,6 +66,13 @@ ARGUMENTS = (
         "reconstruction.model_file",
         (RECONSTRUCTION,),
     ),
+    Argument(
+        "completion", "", "what no camera saw: off, on_request or continuous", "completion.mode", (RECONSTRUCTION,)
+    ),
+    Argument(
+        "inpainter", "", "who paints it: small, telea, lama, diffusers:FOLDER", "completion.inpainter", COMPLETION
+    ),
+    Argument("depth_completer", "", "who gives it depth: small, planes...", "completion.depth_completer", COMPLETION),
     Argument("use_depth", "", "false: colour alone", "keyframes.use_depth", (KEYFRAMES,)),
     Argument("pose_source", "", "tf, odom, pose or none", "pose.source", (KEYFRAMES, RECONSTRUCTION)),
     Argument("world_frame", "", "frame the map is built in", "pose.world_frame", (KEYFRAMES, RECONSTRUCTION)),
@@ -112,7 +121,7 @@ def make_plan(values: Mapping[str, str], share: Path) -> LaunchPlan:
         SettingsError: a file that is not there, or a value out of range; names the argument.
     """
     _check_files(values)
-    for node in (KEYFRAMES, RECONSTRUCTION, VIEWER):
+    for node in ALL:
         node_parameters(node, values)
     sensor = load_sensor(values["sensor"], share / "config" / "sensors")
     rosbag = values["rosbag"]
@@ -120,7 +129,12 @@ def make_plan(values: Mapping[str, str], share: Path) -> LaunchPlan:
     rviz_config = Path(values["rviz_cfg"] or share / "config" / "rviz" / "showroom.rviz")
     with_rviz = as_bool("rviz", values["rviz"])
     return LaunchPlan(
-        nodes=(KEYFRAMES, RECONSTRUCTION, *((VIEWER,) if as_bool("viewer", values["viewer"]) else ())),
+        nodes=(
+            KEYFRAMES,
+            RECONSTRUCTION,
+            *((VIEWER,) if as_bool("viewer", values["viewer"]) else ()),
+            *(COMPLETION if values["completion"] not in ("", "off") else ()),
+        ),
         use_sim_time=sim_time,
         remappings=remappings_of({**sensor.topics, **topics_of(values)}),
         sensor_settings=dict(sensor.settings),

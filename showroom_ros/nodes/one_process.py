@@ -15,6 +15,8 @@ CLASSES = {
     "keyframe_node": "KeyframeNode",
     "reconstruction_node": "ReconstructionNode",
     "viewer_node": "ViewerNode",
+    "inpainting_node": "InpaintingNode",
+    "depth_completion_node": "DepthCompletionNode",
 }
 
 

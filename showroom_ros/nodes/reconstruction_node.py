@@ -11,6 +11,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 
 from showroom_ros.errors import InputError
+from showroom_ros.nodes.complete_scene import SceneCompletion
 from showroom_ros.nodes.map_files import MapFiles
 from showroom_ros.nodes.reconstruct_images import ReconstructImagesAction
 from showroom_ros.nodes.timed_estimator import TimedEstimator
@@ -29,7 +30,7 @@ from showroom_ros.ros.worker import Worker
 from showroom_ros.scene.view import View
 from showroom_ros.settings import Settings
 
-GROUPS = ("pose", "map", "reconstruction", "publish", "output")
+GROUPS = ("pose", "map", "reconstruction", "publish", "output", "completion")
 _HOUSEKEEPING_S = 0.2
 _MAX_UNMESHED_VIEWS = 4
 """While views queue up, only every so many are meshed."""
@@ -64,6 +65,9 @@ class ReconstructionNode(ShowroomNode):
         self._action = ReconstructImagesAction(
             self, lambda: self.settings, lambda: not self._reconstructor.volume.block_count, self._fuse_photos
         )
+        self._completion: SceneCompletion | None = None
+        if settings.completion.mode != "off":
+            self._completion = SceneCompletion(self, self._worker, self._reconstructor, self._fuse_generated)
         # ROS time stands still when a bag ends; housekeeping must not
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._map_timers = [
@@ -74,6 +78,8 @@ class ReconstructionNode(ShowroomNode):
     def _offer_services(self, files: MapFiles) -> None:
         def load_map(file_path: str) -> str:
             answer = files.load_map(file_path)
+            if self._completion is not None:
+                self._completion.reset()  # what was seen of the old map says nothing of this one
             self._publish_whole_map()
             return answer
 
@@ -96,9 +102,14 @@ class ReconstructionNode(ShowroomNode):
     def activate(self) -> None:
         """Opens the input."""
         self.create_input(ViewMessage, "keyframe_node/view", self._on_view, view_qos())
+        if self._completion is not None:
+            completed = self._completion.on_completed
+            self.create_input(ViewMessage, "depth_completion_node/view", completed, view_qos(), is_required=False)
 
     def cleanup(self) -> None:
         """Frees the map."""
+        if self._completion is not None:
+            self._completion.close()
         self._worker.stop()
         for timer in self._map_timers:
             self.destroy_timer(timer)
@@ -137,6 +148,8 @@ class ReconstructionNode(ShowroomNode):
         self._status.note_view(update, time.perf_counter() - start, self._estimator.last_s)
         if update.note:
             self.errors.note(update.note)
+        if self._completion is not None and update.view is not None:
+            self._completion.note(update.view)
         self._unmeshed_views += 1
         if not self._worker.waiting or self._unmeshed_views >= _MAX_UNMESHED_VIEWS:
             self._publish_changes()
@@ -153,6 +166,12 @@ class ReconstructionNode(ShowroomNode):
             return f"{len(views)} images fused"
 
         return self._worker.call(put, timeout_s=TIMEOUT_S, ahead=True)
+
+    def _fuse_generated(self, view: View) -> None:
+        """On the map's thread."""
+        self._reconstructor.put(view)
+        self._unmeshed_views += 1
+        self._publish_changes()
 
     def _publish_changes(self) -> None:
         if self._map.subscriber_joined():
@@ -199,6 +218,8 @@ class ReconstructionNode(ShowroomNode):
     def _reset(self) -> str:
         self._worker.clear()
         self._reconstructor.reset()
+        if self._completion is not None:
+            self._completion.reset()
         self._reconstructor.mesh_update()  # what it reports as removed is removed by the reset below
         self._map.reset(self._status.stamp_ns)
         return "the map is empty"

@@ -7,7 +7,7 @@ from showroom_ros.errors import MissingDependencyError
 try:
     from tf2_msgs.msg import TFMessage
 
-    from showroom_ros.action import ReconstructImages
+    from showroom_ros.action import CompleteScene, ReconstructImages
     from showroom_ros.msg import Status, View
     from showroom_ros.srv import FilePath
 except ImportError as error:
@@ -16,4 +16,4 @@ except ImportError as error:
         "run './run demo' once, or build the package with colcon and source its setup file"
     ) from error
 
-__all__ = ["FilePath", "ReconstructImages", "Status", "TFMessage", "View"]
+__all__ = ["CompleteScene", "FilePath", "ReconstructImages", "Status", "TFMessage", "View"]

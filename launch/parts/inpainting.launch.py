@@ -1,0 +1,8 @@
+"""inpainting_node alone."""
+
+from launch import LaunchDescription
+from showroom_ros.nodes.launch_actions import node_launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return node_launch_description("inpainting_node")

@@ -1,0 +1,246 @@
+"""``showroom benchmark completion``: made-up test rooms that were scanned in part, before and after completion.
+
+A walk with a noisy depth camera is cut off once it has seen ``SHARE`` of what all of it and a look around from six
+places see; that much and more is the truth. ``completeness_5cm`` is the share of the true surface that has surface of
+the map within 5 cm, ``generated_precision_10cm`` the share of the generated surface that has true surface (of the
+whole room, seen or not) within 10 cm. ``measured_voxels_changed`` counts voxels with measured content that completion
+altered: it is to be 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from showroom_ros.benchmarks.posed_rgb_data import synthetic_scenes
+from showroom_ros.completion.backends import DepthCompleter, Inpainter
+from showroom_ros.completion.completable import VolumeMap
+from showroom_ros.completion.complete import Completion, Fill, complete, filled_by
+from showroom_ros.completion.depth import make_depth_completer
+from showroom_ros.completion.inpaint import make_inpainter
+from showroom_ros.errors import InputError, WeightsError
+from showroom_ros.evaluation.benchmark import BenchmarkResult, Row
+from showroom_ros.evaluation.mesh import evaluate_mesh
+from showroom_ros.evaluation.protocol import mean_of
+from showroom_ros.evaluation.surface import sample_surface
+from showroom_ros.evaluation.visibility import VisibilityMask
+from showroom_ros.geometry.camera import assumed_camera
+from showroom_ros.scene.coverage import Coverage
+from showroom_ros.scene.keyframes import KeyframeSelector
+from showroom_ros.scene.mesh import Mesh
+from showroom_ros.scene.view import Provenance, View
+from showroom_ros.scene.volume import TsdfVolume
+from showroom_ros.scene.voxels import Voxels
+from showroom_ros.settings import KeyframeSettings, MapSettings
+
+SCENES = 3
+SHARE = 0.7
+MAX_VIEWS = 12
+METHODS = {
+    "small": ("small", "small"),
+    "planes": ("telea", "planes"),
+    "diffusion": ("telea", "diffusion"),
+    "nearest": ("telea", "nearest"),
+}
+"""Name -> who paints and who gives depth; the first one's rows have no suffix."""
+
+_MAP = MapSettings(voxel_size_m=0.03, truncation_m=0.12)
+_SIZE = 320, 240
+_PLACES = 6
+_UNITS = {
+    "completeness_5cm_before": "share",
+    "completeness_5cm_after": "share",
+    "generated_precision_10cm": "share",
+    "generated_m2": "m2",
+    "measured_voxels_changed": "count",
+    "views": "count",
+    "blocking_share": "share",
+    "ms_per_view": "ms",
+}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PartialScan:
+    """A room of which a part was scanned.
+
+    Attributes:
+        name: of the room.
+        views: of the scan, with measured depth.
+        truth: all that could have been seen.
+        exact: the room's own mesh.
+        share: of the truth that the scan saw.
+    """
+
+    name: str
+    views: list[View]
+    truth: Mesh
+    exact: Mesh
+    share: float
+
+
+def run(
+    methods: Sequence[str] = tuple(METHODS),
+    scenes: int = SCENES,
+    device: str = "cpu",
+    *,
+    say: Say = lambda _: None,
+) -> BenchmarkResult:
+    """Completes every room by every method.
+
+    Args:
+        methods: names of ``METHODS``, or ``INPAINTER+COMPLETER``.
+        scenes: test rooms.
+        device: where networks live.
+        say: told what is done next.
+
+    Raises:
+        InputError: no scenes, or an unknown method.
+    """
+    if scenes < 1:
+        raise InputError(f"scenes is {scenes}, expected 1 or more")
+    made, missing = _made(methods, device)
+    found: dict[str, list[dict[str, Any]]] = {}
+    described: list[dict[str, Any]] = []
+    for number in synthetic_scenes(scenes):
+        scan = partial_scan(number)
+        described.append({"room": scan.name, "seen": scan.share, "keyframes": len(scan.views), "scores": {}})
+        for name, (inpainter, completer) in made.items():
+            say(f"{scan.name}: {name}")
+            scores = measured(scan, filled_by(inpainter, completer))
+            found.setdefault(name, []).append(scores)
+            described[-1]["scores"][name] = scores
+    first = next(iter(METHODS))
+    rows = []
+    for name, judged in found.items():
+        mean = mean_of(judged)
+        suffix = "" if name == first else f"_{name}"
+        rows += [Row(f"{key}{suffix}", mean[key], unit) for key, unit in _UNITS.items() if mean.get(key) is not None]
+    about = {"device": device, "share": SHARE, "max_views": MAX_VIEWS, "rooms": described, "missing": missing}
+    return BenchmarkResult("completion", about, rows)
+
+
+def _made(methods: Sequence[str], device: str) -> tuple[dict[str, tuple[Inpainter, DepthCompleter]], dict[str, str]]:
+    made, missing = {}, {}
+    for name in methods:
+        pair = METHODS.get(name) or tuple(name.split("+"))
+        if len(pair) != 2:
+            raise InputError(f"method '{name}': expected one of {', '.join(METHODS)}, or INPAINTER+COMPLETER")
+        try:
+            made[name] = make_inpainter(pair[0], device=device), make_depth_completer(pair[1], device=device)
+        except WeightsError as error:
+            missing[name] = str(error)
+    return made, missing
+
+
+def partial_scan(number: int, share: float = SHARE) -> PartialScan:
+    """A test room, scanned until ``share`` of it was seen.
+
+    Args:
+        number: of the room in the test split.
+        share: of the truth; where even the whole walk sees less, the whole walk is the scan.
+    """
+    from showroom_ros.datasets.synthetic.photo_sets import rotation_set
+    from showroom_ros.datasets.synthetic.sequence import SyntheticSequence
+    from showroom_ros.datasets.synthetic.splits import seed_of, settings_of
+    from showroom_ros.datasets.synthetic.walkable import WalkableSpace
+
+    seed = seed_of("test", number)
+    camera = assumed_camera(*_SIZE, 70.0)
+    sequence = SyntheticSequence(
+        seed, settings=settings_of(seed), registered=True, color_camera=camera, width=_SIZE[0], height=_SIZE[1]
+    )
+    selector, views = KeyframeSelector(KeyframeSettings(min_sharpness=0.0)), []
+    for index, pose in enumerate(sequence.trajectory):
+        if selector.consider(pose, sequence.stamp_ns(index)).is_keyframe:
+            view = sequence[index]
+            if selector.select(view.image, pose, view.stamp_ns).is_keyframe:
+                views.append(view)
+    volume = TsdfVolume(_MAP)
+    space = WalkableSpace(sequence.room.plan, sequence.room.furniture, 0.3)
+    around = [rotation_set(sequence.room, np.arange(0.0, 360.0, 45.0), place) for place in space.spread(_PLACES)]
+    poses = [*(view.require_pose() for view in views), *np.concatenate(around)]
+    depths = [sequence.renderer.render(camera, pose, shaded=False).depth.cpu().numpy() for pose in poses]
+    for pose, depth in zip(poses, depths, strict=True):
+        volume.integrate(View(views[0].image, camera, depth, T_world_camera=pose))
+    truth = volume.extract_mesh()
+    points = sample_surface(truth, 20_000, 0).points
+    seen, kept = np.zeros(len(points), bool), 0
+    while kept < len(views) and seen.mean() < share:
+        seen |= VisibilityMask((camera,), (poses[kept],), (depths[kept],), margin_m=0.05)(points)
+        kept += 1
+    return PartialScan(f"synthetic:test/{number}", views[:kept], truth, sequence.mesh, float(seen.mean()))
+
+
+def measured(scan: PartialScan, fill: Fill) -> dict[str, Any]:
+    """Fuses the scan, completes it, and judges both."""
+    volume, coverage = TsdfVolume(_MAP), Coverage(max_depth_m=_MAP.max_depth_m)
+    for view in scan.views:
+        volume.integrate(view)
+        coverage.observe(view)
+    voxels, before = volume.voxels(), volume.extract_mesh()
+    poses = np.stack([view.require_pose() for view in scan.views])
+    start = time.perf_counter()
+    done = complete(
+        VolumeMap(volume, coverage),
+        poses,
+        scan.views[0].camera,
+        fill,
+        up=np.array([0.0, 0.0, 1.0]),
+        max_views=MAX_VIEWS,
+    )
+    ms = (time.perf_counter() - start) * 1e3
+    after = volume.extract_mesh()
+    generated = generated_surface(after)
+    scores: dict[str, Any] = {
+        "completeness_5cm_before": evaluate_mesh(before, scan.truth, (0.05,), samples=50_000).recall[0.05],
+        "completeness_5cm_after": evaluate_mesh(after, scan.truth, (0.05,), samples=50_000).recall[0.05],
+        "measured_voxels_changed": float(changed_voxels(voxels, volume.voxels())),
+        "views": float(len(done.views)),
+        "blocking_share": _blocking_share(done),
+        "ms_per_view": ms / max(1, len(done.views) + done.rejected),
+    }
+    if len(generated.triangles):
+        precision = evaluate_mesh(generated, scan.exact, (0.1,), samples=50_000).precision[0.1]
+        scores |= {"generated_precision_10cm": precision, "generated_m2": _area(generated)}
+    return scores
+
+
+def generated_surface(mesh: Mesh) -> Mesh:
+    """The triangles of which all corners are GENERATED."""
+    chosen = (mesh.provenance[mesh.triangles] == Provenance.GENERATED).all(1)
+    return replace(mesh, triangles=mesh.triangles[chosen])
+
+
+def changed_voxels(before: Voxels, after: Voxels) -> int:
+    """Voxels that held something not generated in ``before`` and differ in any bit in ``after``."""
+    rows = {tuple(position): row for row, position in enumerate(after.position.tolist())}
+    changed = 0
+    for row, position in enumerate(before.position.tolist()):
+        held = (before.weight[row] >> 2 > 0) & (before.weight[row] & 3 != Provenance.GENERATED)
+        other = rows.get(tuple(position))
+        if other is None:
+            changed += int(held.sum())
+            continue
+        same = np.ones(len(held), bool)
+        for name in ("tsdf", "weight", "color"):
+            same &= getattr(before, name)[row] == getattr(after, name)[other]
+        changed += int((held & ~same).sum())
+    return changed
+
+
+def _blocking_share(done: Completion) -> float:
+    total = sum(count.generated + count.blocking for count in done.counts)
+    return done.blocking / total if total else 0.0
+
+
+def _area(mesh: Mesh) -> float:
+    corners = mesh.vertices[mesh.triangles].astype(np.float64)
+    return float(
+        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    )
