@@ -17,6 +17,7 @@ BENCHMARKS = {
     "rooms": "making and rendering made-up rooms beside Open3D's ray casting",
     "posed_rgb": "meshes from colour and poses: learning-free, plane sweep without and with hints of the map, IOAR",
     "completion": "rooms scanned in part, before and after what nobody saw was generated",
+    "scene_geometry": "depth beyond what another view saw: our network, fills, aligned monocular depth",
     "multi_view": "poses and points of unposed photos: the pointmap network, structure from motion, the same swept",
 }
 
@@ -43,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scenes", type=int, metavar="N", help="posed_rgb, completion, multi_view: made-up test rooms (default 3)"
     )
     parser.add_argument("--views", type=int, nargs="+", metavar="N", help="multi_view: photos (default 5 10 20)")
+    parser.add_argument(
+        "--dataset",
+        choices=("synthetic", "scannet", "folder"),
+        default="synthetic",
+        help="scene_geometry: what --data is",
+    )
+    parser.add_argument("--csv", type=Path, help="scene_geometry: also write a row per pair and method")
     parser.add_argument("--json", type=Path, help="also write the table as JSON")
 
 
@@ -71,6 +79,16 @@ def _measured(arguments: argparse.Namespace) -> BenchmarkResult:
             arguments.methods or tuple(benchmark.METHODS),
             benchmark.SCENES if arguments.scenes is None else arguments.scenes,
             arguments.device,
+            say=lambda what: print(what, file=sys.stderr, flush=True),
+        )
+    elif arguments.name == "scene_geometry":
+        result = benchmark.run(
+            arguments.dataset,
+            Path(arguments.data) if arguments.data else None,
+            arguments.methods or benchmark.METHODS,
+            benchmark.SCENES if arguments.scenes is None else arguments.scenes,
+            arguments.device,
+            csv_file=arguments.csv,
             say=lambda what: print(what, file=sys.stderr, flush=True),
         )
     elif arguments.name == "completion":
