@@ -1,0 +1,70 @@
+"""``showroom benchmark completion`` on a box of a room, by a fill that knows it and one that does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tsdf_scenes import box_depth, room_views
+
+from showroom_ros.benchmarks import completion
+from showroom_ros.benchmarks.completion import PartialScan, changed_voxels, measured, run
+from showroom_ros.completion.holes import PartialView
+from showroom_ros.errors import InputError
+from showroom_ros.scene.volume import TsdfVolume
+
+HALF = np.array((1.2, 1.0, 0.8))
+
+
+@pytest.fixture(scope="module")
+def scan() -> PartialScan:
+    views, volume = room_views(24), TsdfVolume(completion._MAP)
+    for view in views:
+        volume.integrate(view)
+    whole = volume.extract_mesh()
+    return PartialScan("box", [v for v in views if v.require_pose()[0, 2] > -0.3], whole, whole, 0.7)
+
+
+def truth(partial: PartialView) -> tuple[np.ndarray, np.ndarray]:
+    depth = box_depth(partial.view.camera, partial.view.require_pose(), -HALF, HALF).astype(np.float32)
+    return partial.view.image, np.where(partial.known, partial.view.require_depth(), depth)
+
+
+def too_far(partial: PartialView) -> tuple[np.ndarray, np.ndarray]:
+    image, depth = truth(partial)
+    return image, np.where(partial.known, depth, 1.3 * depth).astype(np.float32)
+
+
+def test_who_knows_the_room_completes_it(scan: PartialScan) -> None:
+    scores = measured(scan, truth)
+    assert scores["completeness_5cm_before"] < 0.9
+    assert scores["completeness_5cm_after"] > 0.98
+    assert scores["generated_precision_10cm"] > 0.95
+    assert scores["measured_voxels_changed"] == 0
+    wrong = measured(scan, too_far)
+    assert wrong["completeness_5cm_before"] == pytest.approx(scores["completeness_5cm_before"])
+    assert wrong["generated_precision_10cm"] < 0.5
+    assert wrong["measured_voxels_changed"] == 0
+
+
+def test_changed_voxels_are_counted(scan: PartialScan) -> None:
+    volume = TsdfVolume(completion._MAP)
+    for view in scan.views:
+        volume.integrate(view)
+    before = volume.voxels()
+    assert changed_voxels(before, volume.voxels()) == 0
+    volume.integrate(scan.views[0])
+    assert changed_voxels(before, volume.voxels()) > 1000
+
+
+def test_rows_of_all_rooms(scan: PartialScan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion, "partial_scan", lambda number: scan)
+    monkeypatch.setattr(completion, "synthetic_scenes", lambda count: list(range(count)))
+    monkeypatch.setattr(completion, "MAX_VIEWS", 1)
+    result = run(["telea+nearest"], 1)
+    values = {row.name: row.value for row in result.rows}
+    assert values["views_telea+nearest"] <= 1
+    assert values["completeness_5cm_after_telea+nearest"] >= values["completeness_5cm_before_telea+nearest"] > 0.5
+    with pytest.raises(InputError, match="method 'guess'"):
+        run(["guess"], 1)
+    with pytest.raises(InputError, match="scenes is 0"):
+        run(scenes=0)
