@@ -86,7 +86,7 @@ def run(
         raise InputError(f"dataset is '{dataset}', expected one of {', '.join(DATASETS)}")
     if dataset != "synthetic" and data is None:
         raise InputError(f"dataset {dataset} needs a folder or recording: --data PATH")
-    made, missing = _made(methods, device)
+    made, missing = models_of(methods, device)
     rows: list[dict[str, Any]] = []
     for scene in _synthetic(scenes, device) if data is None else _recorded(data, scenes):
         say(scene.name)
@@ -101,7 +101,12 @@ def run(
     return BenchmarkResult("scene_geometry", about, _table(rows, list(made)))
 
 
-def _made(methods: Sequence[str], device: str) -> tuple[dict[str, Model], dict[str, str]]:
+def models_of(methods: Sequence[str], device: str) -> tuple[dict[str, Model], dict[str, str]]:
+    """What completes depth, by name, and why others cannot.
+
+    Raises:
+        InputError: an unknown name, or none that can be run.
+    """
     made: dict[str, Model] = {}
     missing = {}
     for name in methods:

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "posed_rgb": "meshes from colour and poses: learning-free, plane sweep without and with hints of the map, IOAR",
     "completion": "rooms scanned in part, before and after what nobody saw was generated",
     "scene_geometry": "depth beyond what another view saw: our network, fills, aligned monocular depth",
+    "depth_holes": "holes of a depth camera filled: our network beside fills without one",
     "multi_view": "poses and points of unposed photos: the pointmap network, structure from motion, the same swept",
 }
 
@@ -89,6 +90,13 @@ def _measured(arguments: argparse.Namespace) -> BenchmarkResult:
             benchmark.SCENES if arguments.scenes is None else arguments.scenes,
             arguments.device,
             csv_file=arguments.csv,
+            say=lambda what: print(what, file=sys.stderr, flush=True),
+        )
+    elif arguments.name == "depth_holes":
+        result = benchmark.run(
+            Path(arguments.data) if arguments.data else None,
+            arguments.methods or benchmark.METHODS,
+            arguments.device,
             say=lambda what: print(what, file=sys.stderr, flush=True),
         )
     elif arguments.name == "completion":
