@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -43,9 +44,15 @@ def redkitchen(shared_data: Path) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _ros_ends_with_its_module() -> Iterator[None]:
-    """Whoever initialised ROS in this process, the next module starts without it."""
+def _ros_ends_with_its_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whoever initialised ROS in this process, the next module starts without it.
+
+    Nodes and contexts that are garbage end here, not whenever and in whichever thread Python collects them: Fast DDS
+    was seen to wait for ever where that happened in a callback of the next module.
+    """
     yield
     rclpy = sys.modules.get("rclpy")
     if rclpy is not None:
         rclpy.try_shutdown()
+        if any(mark.name == "ros" for mark in request.node.iter_markers()):
+            gc.collect()

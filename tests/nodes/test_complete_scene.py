@@ -52,7 +52,8 @@ class Client:
         self.executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.action = ActionClient(self.node, CompleteScene, "reconstruction_node/complete_scene")
-        threading.Thread(target=self.executor.spin, daemon=True).start()
+        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self._thread.start()
         assert self.action.wait_for_server(30.0)
         self.feedback: list[Any] = []
 
@@ -69,6 +70,9 @@ class Client:
 
     def close(self) -> None:
         self.executor.shutdown()
+        self._thread.join(10)
+        self.action.destroy()
+        self.node.destroy_node()  # not left to the garbage collector, which would do it in any thread
         self.context.try_shutdown()
 
 
@@ -164,13 +168,15 @@ def test_a_live_depth_camera_gets_its_holes_filled() -> None:
     try:
         sender.node.create_subscription(ViewMessage, "depth_completion_node/view", came.append, view_qos(), raw=True)
         executor.add_node(sender.node)
-        threading.Thread(target=executor.spin, daemon=True).start()
+        spinning = threading.Thread(target=executor.spin, daemon=True)
+        spinning.start()
         sender.send(b"\x00\x01\x00\x00not a view", dataclasses.replace(view, depth=depth))
         wait_until(lambda: came, "the completed view")
     finally:
         stop.set()
         thread.join(20)
         executor.shutdown()
+        spinning.join(10)
         sender.close()
     filled, world_frame = read_view(bytes(came[0]))
     assert world_frame == "odom"

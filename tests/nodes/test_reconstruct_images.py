@@ -64,6 +64,9 @@ class Client:
 
     def close(self) -> None:
         self.executor.shutdown()
+        self._thread.join(10)
+        self.action.destroy()
+        self.node.destroy_node()  # not left to the garbage collector, which would do it in any thread
         self.context.try_shutdown()
 
 
