@@ -38,6 +38,8 @@ def test_install_space_is_complete(install_space: Path) -> None:
     assert names == {
         "bag_player_node",
         "bag_recorder_node",
+        "depth_completion_node",
+        "inpainting_node",
         "keyframe_node",
         "reconstruction_node",
         "showroom",

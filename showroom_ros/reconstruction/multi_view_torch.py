@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -86,7 +87,6 @@ def load_pointmap_network(model_file: str = "", device: str = "cpu") -> Pointmap
     clips = task.get("clips", {})
     size = max(int(clips.get("width", 0)), int(clips.get("height", 0))) or _RELEASED_SIZE
     metric = bool(task.get("metric", False))
-    assert isinstance(loaded.network, Fast3r)
     return LearnedPointmaps(
-        loaded.network, image_size=size, metric=metric, name=loaded.path.name, note=note, device=device
+        cast(Fast3r, loaded.network), image_size=size, metric=metric, name=loaded.path.name, note=note, device=device
     )
