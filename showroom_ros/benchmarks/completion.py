@@ -41,8 +41,8 @@ SCENES = 3
 SHARE = 0.7
 MAX_VIEWS = 12
 METHODS = {
-    "small": ("small", "small"),
     "planes": ("telea", "planes"),
+    "small": ("telea", "small"),
     "diffusion": ("telea", "diffusion"),
     "nearest": ("telea", "nearest"),
 }
