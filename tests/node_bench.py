@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import rclpy
+import rclpy.executors
+from rclpy.action import ActionClient
 
 from showroom_ros.nodes.map_client import MapClient
 from showroom_ros.nodes.reconstruction_node import ReconstructionNode
@@ -88,6 +91,50 @@ class ViewSender:
 
     def close(self) -> None:
         """Ends the node."""
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+class ActionCaller:
+    """Calls an action of reconstruction_node from a context of its own; notes the feedback."""
+
+    def __init__(self, action_type: Any, name: str) -> None:
+        """Waits until it is offered."""
+        self.type = action_type
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node("action_caller", context=self.context, namespace=NAMESPACE)
+        self.executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.action = ActionClient(self.node, action_type, f"reconstruction_node/{name}")
+        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self._thread.start()
+        assert self.action.wait_for_server(30.0)
+        self.feedback: list[Any] = []
+
+    def start(self, **goal: Any) -> Any:
+        """Sends a goal; returns its handle."""
+        sent = self.action.send_goal_async(
+            self.type.Goal(**goal), lambda message: self.feedback.append(message.feedback)
+        )
+        wait_until(sent.done, "an answer to the goal")
+        return sent.result()
+
+    def finish(self, handle: Any) -> Any:
+        """Waits for the result."""
+        result = handle.get_result_async()
+        wait_until(result.done, "the result", 240.0)
+        return result.result()
+
+    def call(self, **goal: Any) -> Any:
+        """Both."""
+        return self.finish(self.start(**goal))
+
+    def close(self) -> None:
+        """Ends the node; not left to the garbage collector, which would do it in any thread."""
+        self.executor.shutdown()
+        self._thread.join(10)
+        self.action.destroy()
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from showroom_ros.completion.layout import WallAreas
 from showroom_ros.errors import InputError
-from showroom_ros.geometry.se3 import Matrix, checked_pose
+from showroom_ros.geometry.se3 import Matrix, checked_pose, turned_about
 
 SAME_DEG = 70.0
 """The third photo looks the same way as a front view up to this angle."""
@@ -181,14 +180,6 @@ def missing_side(
             if fits and (best.photo is None or 1 - share > best.hole_share):
                 best = Decision(photo, way, 1 - share)
     return best
-
-
-def turned_about(T_world_camera: Matrix, up: NDArray[np.float64], angle_deg: float) -> Matrix:
-    """The camera [4, 4] turned in place about an axis [3] of the world; to the left where the axis points up."""
-    result = T_world_camera.copy()
-    turn, _ = cv2.Rodrigues(np.radians(angle_deg) * up / np.linalg.norm(up))
-    result[:3, :3] = turn @ T_world_camera[:3, :3]
-    return result
 
 
 def _angle_deg(first: Matrix, second: Matrix) -> float:

@@ -15,7 +15,7 @@ from showroom_ros.completion.completable import CompletableMap
 from showroom_ros.completion.holes import partial_view_of_mesh
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
-from showroom_ros.geometry.se3 import rotation_angle_deg
+from showroom_ros.geometry.se3 import rotation_angle_deg, turned_about
 from showroom_ros.scene.mesh import Mesh
 
 Poses = NDArray[np.float64]
@@ -170,18 +170,8 @@ def _judged(mesh: Mesh, camera: Camera, pose: Poses, settings: ProposalSettings)
 
 def _turn(pose: Poses, up: NDArray[np.float64], yaw_deg: float, pitch_deg: float) -> Poses:
     """A camera turned about the upward axis (to the left) and about its own right axis (upwards), in place."""
-    result = pose.copy()
-    result[:3, :3] = _about(up, yaw_deg) @ pose[:3, :3]
-    result[:3, :3] = _about(result[:3, 0], pitch_deg) @ result[:3, :3]
-    return result
-
-
-def _about(axis: NDArray[np.float64], angle_deg: float) -> NDArray[np.float64]:
-    """Rotation [3, 3] about an axis (Rodrigues)."""
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.radians(angle_deg)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    left = turned_about(pose, up, yaw_deg)
+    return turned_about(left, left[:3, 0], pitch_deg)
 
 
 def _untried(candidates: Poses, tried: Poses) -> Poses:

@@ -150,6 +150,19 @@ def rotation_angle_deg(pose0: ArrayLike, pose1: ArrayLike) -> float:
     return float(np.degrees(np.arctan2(sine, np.trace(relative) - 1)))
 
 
+def turned_about(pose: Matrix, axis: ArrayLike, angle_deg: float) -> Matrix:
+    """A pose [4, 4] turned in place about an axis [3] of the world, by the right-hand rule (Rodrigues).
+
+    A camera turns to the left about an axis that points up.
+    """
+    x, y, z = np.asarray(axis, np.float64) / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = np.radians(angle_deg)
+    result = pose.copy()
+    result[:3, :3] = (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross) @ pose[:3, :3]
+    return result
+
+
 def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> Matrix:
     """``T_world_camera`` [4, 4] of an optical frame at ``eye`` [3] looking at ``target`` [3].
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import ReentrantCallbackGroup
 
 from showroom_ros.completion.completable import VolumeMap
 from showroom_ros.completion.complete import Completion, complete
@@ -18,6 +16,7 @@ from showroom_ros.completion.holes import PartialView
 from showroom_ros.completion.propose import ProposalSettings
 from showroom_ros.errors import InputError, ShowroomError
 from showroom_ros.geometry.camera import Camera
+from showroom_ros.nodes.one_goal import CancelledError, OneGoalServer
 from showroom_ros.reconstruction.reconstructor import Reconstructor
 from showroom_ros.reconstruction.tiles import grid_rotation
 from showroom_ros.ros.cdr import read_view, stamp_and_frame, view_bytes
@@ -33,10 +32,6 @@ from showroom_ros.scene.view import View
 _MAX_POSES = 1000
 _POLL_S = 0.1
 _PAUSE_S = 0.5
-
-
-class CancelledError(ShowroomError):
-    """Nobody wants the rest any more."""
 
 
 class SharedMap:
@@ -87,23 +82,17 @@ class SceneCompletion:
         self._poses: list[NDArray[np.float64]] = []
         self._camera: Camera | None = None
         self._stamp_ns = 0
-        self._map = SharedMap(worker, lambda: VolumeMap(reconstructor.volume, self._coverage), fuse)
+        self._worker, self._fuse = worker, fuse
+        self._scene = lambda: VolumeMap(reconstructor.volume, self._coverage)
         self._answer = threading.Condition()
         self._awaited: int | None = None
         self._came: View | None = None
         self._number = 0
         self._is_closed, self._has_news = False, False
-        self._one_at_a_time, self._goal_taken = threading.Lock(), False
+        self._resets = 0
+        self._one_at_a_time = threading.Lock()
         self._partial_views = node.create_publisher(ViewMessage, "~/partial_view", view_qos())
-        self._server = ActionServer(
-            node,
-            CompleteScene,
-            "~/complete_scene",
-            execute_callback=self._execute,
-            goal_callback=self._accepted,
-            cancel_callback=lambda _: CancelResponse.ACCEPT,
-            callback_group=ReentrantCallbackGroup(),
-        )
+        self._server = OneGoalServer(node, CompleteScene, "~/complete_scene", self._execute)
         self._thread: threading.Thread | None = None
         if node.settings.completion.mode == "continuous":
             self._thread = threading.Thread(target=self._go_on, name="completion", daemon=True)
@@ -120,7 +109,8 @@ class SceneCompletion:
         self._camera, self._stamp_ns, self._has_news = view.camera, view.stamp_ns, True
 
     def reset(self) -> None:
-        """On the map's thread: the map was emptied."""
+        """On the map's thread: the map is another; a completion of the old one ends, and puts nothing into this."""
+        self._resets += 1
         self._coverage.clear()
         self._poses.clear()
 
@@ -140,14 +130,8 @@ class SceneCompletion:
             self._answer.notify_all()
         if self._thread is not None:
             self._thread.join()
-        self._server.destroy()
+        self._server.close()
         self._node.destroy_publisher(self._partial_views)
-
-    def _accepted(self, goal: Any) -> GoalResponse:
-        if self._goal_taken:
-            return GoalResponse.REJECT
-        self._goal_taken = True
-        return GoalResponse.ACCEPT
 
     def _execute(self, handle: Any) -> Any:
         result = CompleteScene.Result()
@@ -169,13 +153,15 @@ class SceneCompletion:
             result.success = True
             result.message = f"{len(done.views)} views generated" + ("" if done.holes_left else ", nothing is missing")
         except CancelledError:
-            handle.canceled()
-            result.message = f"cancelled after {len(done.views)} views, which are in the map"
+            if handle.is_cancel_requested:
+                handle.canceled()
+                result.message = f"cancelled after {len(done.views)} views, which are in the map"
+            else:
+                handle.abort()
+                result.message = f"ended after {len(done.views)} views: the map was emptied or loaded, or the node ends"
         except ShowroomError as error:
             handle.abort()
             result.message = str(error)
-        finally:
-            self._goal_taken = False
         result.views, result.rejected, result.holes_left = len(done.views), done.rejected, float(done.holes_left)
         result.pixels_generated = sum(count.generated for count in done.counts)
         result.pixels_blocking = done.blocking
@@ -184,11 +170,11 @@ class SceneCompletion:
     def _go_on(self) -> None:
         """All the time: whenever views came, fills what is missing."""
         while not self._is_closed:
-            if self._has_news and not self._goal_taken:
+            if self._has_news and not self._server.is_busy:
                 self._has_news = False
                 try:
                     wanted = self._node.settings.completion.max_views
-                    self._complete(wanted, lambda _: None, lambda: self._goal_taken)
+                    self._complete(wanted, lambda _: None, lambda: self._server.is_busy)
                 except CancelledError:
                     pass
                 except ShowroomError as error:
@@ -199,9 +185,15 @@ class SceneCompletion:
     def _complete(
         self, max_views: int, progress: Callable[[Completion], None], is_cancelled: Callable[[], bool]
     ) -> Completion:
+        resets = self._resets
+
         def check() -> None:
-            if self._is_closed or is_cancelled():
+            if self._is_closed or self._resets != resets or is_cancelled():
                 raise CancelledError
+
+        def fuse(view: View) -> None:  # on the map's thread, where it is reset
+            check()
+            self._fuse(view)
 
         def tell(done: Completion) -> None:
             check()
@@ -213,7 +205,7 @@ class SceneCompletion:
                 raise InputError("no view with a pose and depth came yet: nothing tells where to look from")
             height = max(8, round(self._camera.height / self._camera.width * chosen.image_width))
             return complete(
-                self._map,
+                SharedMap(self._worker, self._scene, fuse),
                 np.stack(self._poses),
                 self._camera.scaled(chosen.image_width, height),
                 lambda partial: self._filled(partial, check),

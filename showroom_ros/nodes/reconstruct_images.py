@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 
 from showroom_ros.datasets.photo_files import read_photo
 from showroom_ros.errors import InputError, ShowroomError
+from showroom_ros.nodes.one_goal import CancelledError, OneGoalServer
 from showroom_ros.reconstruction.multi_view import (
     MultiViewResult,
     MultiViewSettings,
@@ -23,10 +22,6 @@ from showroom_ros.ros.conversions import color_from_compressed, pose_matrix, pos
 from showroom_ros.ros.interfaces import ReconstructImages
 from showroom_ros.scene.view import View
 from showroom_ros.settings import Settings
-
-
-class _CancelledError(ShowroomError):
-    """The client wants no more."""
 
 
 class ReconstructImagesAction:
@@ -49,26 +44,11 @@ class ReconstructImagesAction:
         """
         self._settings, self._is_empty, self._fuse = settings, is_empty, fuse
         self._network: tuple[str, PointmapNetwork] | None = None
-        self._busy = False
-        self._server = ActionServer(
-            node,
-            ReconstructImages,
-            "~/reconstruct_images",
-            execute_callback=self._execute,
-            goal_callback=self._accepted,
-            cancel_callback=lambda _: CancelResponse.ACCEPT,
-            callback_group=ReentrantCallbackGroup(),
-        )
+        self._server = OneGoalServer(node, ReconstructImages, "~/reconstruct_images", self._execute)
 
     def close(self) -> None:
         """Withdraws it."""
-        self._server.destroy()
-
-    def _accepted(self, goal: Any) -> GoalResponse:
-        if self._busy:
-            return GoalResponse.REJECT
-        self._busy = True  # until ``_execute``, which follows, is through
-        return GoalResponse.ACCEPT
+        self._server.close()
 
     def _execute(self, handle: Any) -> Any:
         result = ReconstructImages.Result()
@@ -77,7 +57,7 @@ class ReconstructImagesAction:
             self._tell(handle, "fusing", 0, 1)
             said = self._fuse(found.views)
             self._tell(handle, "fusing", 1, 1)
-        except _CancelledError:
+        except CancelledError:
             handle.canceled()
             result.message = "cancelled: the map is as it was"
             return result
@@ -85,8 +65,6 @@ class ReconstructImagesAction:
             handle.abort()
             result.message = str(error)
             return result
-        finally:
-            self._busy = False
         handle.succeed()
         result.success, result.scale, result.images_placed = True, found.scale, len(found.views)
         result.message = "; ".join([said, *found.notes])
@@ -137,5 +115,5 @@ class ReconstructImagesAction:
 
     def _tell(self, handle: Any, stage: str, done: int, total: int) -> None:
         if handle.is_cancel_requested:
-            raise _CancelledError
+            raise CancelledError
         handle.publish_feedback(ReconstructImages.Feedback(stage=stage, done=done, total=total))

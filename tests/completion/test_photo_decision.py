@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from showroom_ros.completion.layout import WallAreas
-from showroom_ros.completion.photo_decision import Decision, Side, missing_side, showroom_decision, side, turned_about
+from showroom_ros.completion.photo_decision import Decision, Side, missing_side, showroom_decision, side
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera, assumed_camera
 from showroom_ros.geometry.render import NOTHING, render_mesh
-from showroom_ros.geometry.se3 import Matrix, look_at
+from showroom_ros.geometry.se3 import Matrix, look_at, turned_about
 from showroom_ros.scene.view import View
 from showroom_ros.scene.volume import TsdfVolume
 from showroom_ros.settings import MapSettings

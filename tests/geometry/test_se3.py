@@ -147,3 +147,12 @@ def _broken(**changes: float) -> np.ndarray:
 def test_bad_input(call: object, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("axis", [(0.0, 0.0, 3.0), (1.0, -2.0, 0.5)])
+def test_turns_about_an_axis_are_scipy_s(axis: tuple[float, float, float]) -> None:
+    pose = se3.look_at((1.0, 2.0, 3.0), (0.0, 0.5, 1.0))
+    turned = se3.turned_about(pose, axis, 37.0)
+    turn = Rotation.from_rotvec(np.radians(37.0) * np.array(axis) / np.linalg.norm(axis)).as_matrix()
+    np.testing.assert_allclose(turned[:3, :3], turn @ pose[:3, :3], atol=1e-12)
+    np.testing.assert_array_equal(turned[:, 3], pose[:, 3])

@@ -19,8 +19,7 @@ import node_bench
 import rclpy
 from action_msgs.msg import GoalStatus
 from multi_view_oracle import textured
-from node_bench import ViewSender, follow, running_node, wait_for_status, wait_until
-from rclpy.action import ActionClient
+from node_bench import ActionCaller, ViewSender, follow, running_node, wait_for_status, wait_until
 from tsdf_scenes import room_views
 
 from showroom_ros.benchmarks.completion import changed_voxels
@@ -42,49 +41,19 @@ LEARNING_FREE = {"completion.inpainter": "telea", "completion.depth_completer": 
 FILTERS = (InpaintingNode, DepthCompletionNode)
 
 
-class Client:
-    """Calls the action from a context of its own."""
-
-    def __init__(self) -> None:
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("asker", context=self.context, namespace=node_bench.NAMESPACE)
-        self.executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.action = ActionClient(self.node, CompleteScene, "reconstruction_node/complete_scene")
-        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self._thread.start()
-        assert self.action.wait_for_server(30.0)
-        self.feedback: list[Any] = []
-
-    def start(self, **goal: Any) -> Any:
-        note = lambda message: self.feedback.append(message.feedback)  # noqa: E731
-        sent = self.action.send_goal_async(CompleteScene.Goal(**goal), note)
-        wait_until(sent.done, "an answer to the goal")
-        return sent.result()
-
-    def finish(self, handle: Any) -> Any:
-        result = handle.get_result_async()
-        wait_until(result.done, "the result", 240.0)
-        return result.result()
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self._thread.join(10)
-        self.action.destroy()
-        self.node.destroy_node()  # not left to the garbage collector, which would do it in any thread
-        self.context.try_shutdown()
+def caller() -> ActionCaller:
+    return ActionCaller(CompleteScene, "complete_scene")
 
 
 @contextmanager
-def scanned(tmp_path: Path, *others: Any, **parameters: object) -> Iterator[tuple[Any, Client]]:
+def scanned(tmp_path: Path, *others: Any, **parameters: object) -> Iterator[tuple[Any, ActionCaller]]:
     """The node with the views in its map, and somebody who asks it to complete them."""
     node_bench.fresh_namespace()
     with (
         running_node(tmp_path, *others, **{"completion.mode": "on_request", **parameters}) as node,
         follow() as watcher,
     ):
-        sender, client = ViewSender(), Client()
+        sender, client = ViewSender(), caller()
         try:
             sender.send(*VIEWS)
             wait_for_status(watcher, views_fused=len(VIEWS))
@@ -137,6 +106,17 @@ def test_cancelled_between_two_views_the_map_is_whole(tmp_path: Path) -> None:
         assert client.start(max_views=1).accepted
 
 
+def test_a_map_that_is_emptied_gets_nothing_of_the_old_one(tmp_path: Path) -> None:
+    with scanned(tmp_path, InpaintingNode, **LEARNING_FREE) as (node, client):
+        handle = client.start()
+        wait_until(lambda: client.feedback, "the first feedback")
+        node._worker.call(node._reset)
+        answer = client.finish(handle)
+        assert answer.status == GoalStatus.STATUS_ABORTED
+        assert "the map was emptied" in answer.result.message
+        assert node._reconstructor.volume.block_count == 0
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with scanned(tmp_path, **{"completion.timeout_s": 0.5}) as (_, client):
         answer = client.finish(client.start())
@@ -145,7 +125,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         assert "are inpainting_node and depth_completion_node running?" in answer.result.message
     node_bench.fresh_namespace()
     with running_node(tmp_path, **{"completion.mode": "on_request"}):
-        client = Client()
+        client = caller()
         try:
             answer = client.finish(client.start())
             assert "nothing tells where to look from" in answer.result.message

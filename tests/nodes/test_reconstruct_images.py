@@ -15,11 +15,9 @@ pytest.importorskip("rclpy")
 pytest.importorskip("showroom_ros.msg")
 
 import node_bench
-import rclpy
 from action_msgs.msg import GoalStatus
 from multi_view_oracle import Oracle, textured
-from node_bench import follow, running_node, wait_until
-from rclpy.action import ActionClient
+from node_bench import ActionCaller, follow, running_node, wait_until
 from sensor_msgs.msg import CompressedImage
 from tsdf_scenes import room_views
 
@@ -32,42 +30,8 @@ pytestmark = pytest.mark.ros
 VIEWS = textured(room_views(12), 0)
 
 
-class Client:
-    """Calls the action from a context of its own."""
-
-    def __init__(self) -> None:
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("photographer", context=self.context, namespace=node_bench.NAMESPACE)
-        self.executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.action = ActionClient(self.node, ReconstructImages, "reconstruction_node/reconstruct_images")
-        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self._thread.start()
-        assert self.action.wait_for_server(30.0)
-        self.feedback: list[Any] = []
-
-    def start(self, **goal: Any) -> Any:
-        sent = self.action.send_goal_async(
-            ReconstructImages.Goal(**goal), lambda message: self.feedback.append(message.feedback)
-        )
-        wait_until(sent.done, "an answer to the goal")
-        return sent.result()
-
-    def finish(self, handle: Any) -> Any:
-        result = handle.get_result_async()
-        wait_until(result.done, "the result", 120.0)
-        return result.result()
-
-    def call(self, **goal: Any) -> Any:
-        return self.finish(self.start(**goal))
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self._thread.join(10)
-        self.action.destroy()
-        self.node.destroy_node()  # not left to the garbage collector, which would do it in any thread
-        self.context.try_shutdown()
+def caller() -> ActionCaller:
+    return ActionCaller(ReconstructImages, "reconstruct_images")
 
 
 @pytest.fixture
@@ -89,7 +53,7 @@ def test_images_with_poses_become_predicted_surface(tmp_path: Path, oracle: Orac
         files.append(str(tmp_path / f"{number}.png"))
         cv2.imwrite(files[-1], cv2.cvtColor(view.image, cv2.COLOR_RGB2BGR))
     with running_node(tmp_path) as node, follow() as watcher:
-        client = Client()
+        client = caller()
         try:
             answer = client.call(
                 file_paths=files,
@@ -124,7 +88,7 @@ def test_a_goal_can_be_cancelled_and_bad_ones_say_why(tmp_path: Path, oracle: Or
 
     oracle.pointmaps = slowly  # type: ignore[method-assign]
     with running_node(tmp_path) as node:
-        client = Client()
+        client = caller()
         try:
             handle = client.start(images=[png(view) for view in VIEWS])
             wait_until(lambda: any(f.stage == "looking" for f in client.feedback), "the network at work")
