@@ -45,8 +45,12 @@ METHODS = {
     "small": ("telea", "small"),
     "diffusion": ("telea", "diffusion"),
     "nearest": ("telea", "nearest"),
+    "planes_alone": ("telea", "planes"),
+    "small_alone": ("telea", "small"),
 }
 """Name -> who paints and who gives depth; the first one's rows have no suffix."""
+ALONE = "_alone"
+"""Methods whose names end so do without the planes of the room (``completion.structure``)."""
 
 _MAP = MapSettings(voxel_size_m=0.03, truncation_m=0.12)
 _SIZE = 320, 240
@@ -112,7 +116,7 @@ def run(
         described.append({"room": scan.name, "seen": scan.share, "keyframes": len(scan.views), "scores": {}})
         for name, (inpainter, completer) in made.items():
             say(f"{scan.name}: {name}")
-            scores = measured(scan, filled_by(inpainter, completer))
+            scores = measured(scan, filled_by(inpainter, completer), on_planes=not name.endswith(ALONE))
             found.setdefault(name, []).append(scores)
             described[-1]["scores"][name] = scores
     first = next(iter(METHODS))
@@ -128,9 +132,9 @@ def run(
 def _made(methods: Sequence[str], device: str) -> tuple[dict[str, tuple[Inpainter, DepthCompleter]], dict[str, str]]:
     made, missing = {}, {}
     for name in methods:
-        pair = METHODS.get(name) or tuple(name.split("+"))
+        pair = METHODS.get(name) or tuple(name.removesuffix(ALONE).split("+"))
         if len(pair) != 2:
-            raise InputError(f"method '{name}': expected one of {', '.join(METHODS)}, or INPAINTER+COMPLETER")
+            raise InputError(f"method '{name}': expected one of {', '.join(METHODS)}, or INPAINTER+COMPLETER[{ALONE}]")
         try:
             made[name] = make_inpainter(pair[0], device=device), make_depth_completer(pair[1], device=device)
         except WeightsError as error:
@@ -177,7 +181,7 @@ def partial_scan(number: int, share: float = SHARE) -> PartialScan:
     return PartialScan(f"synthetic:test/{number}", views[:kept], truth, sequence.mesh, float(seen.mean()))
 
 
-def measured(scan: PartialScan, fill: Fill) -> dict[str, Any]:
+def measured(scan: PartialScan, fill: Fill, *, on_planes: bool = True) -> dict[str, Any]:
     """Fuses the scan, completes it, and judges both."""
     volume, coverage = TsdfVolume(_MAP), Coverage(max_depth_m=_MAP.max_depth_m)
     for view in scan.views:
@@ -193,6 +197,7 @@ def measured(scan: PartialScan, fill: Fill) -> dict[str, Any]:
         fill,
         up=np.array([0.0, 0.0, 1.0]),
         max_views=MAX_VIEWS,
+        on_planes=on_planes,
     )
     ms = (time.perf_counter() - start) * 1e3
     after = volume.extract_mesh()

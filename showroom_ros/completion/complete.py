@@ -13,6 +13,7 @@ from showroom_ros.completion.completable import CompletableMap
 from showroom_ros.completion.holes import PartialView, partial_view_of_mesh
 from showroom_ros.completion.merge import MergeCounts, generated_part
 from showroom_ros.completion.propose import ProposalSettings, propose
+from showroom_ros.completion.structure import depth_on_planes, planes_of_mesh
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.scene.view import View
 
@@ -51,6 +52,7 @@ def complete(
     up: NDArray[np.float64],
     max_views: int = 12,
     settings: ProposalSettings | None = None,
+    on_planes: bool = True,
     progress: Callable[[Completion], None] = lambda _: None,
 ) -> Completion:
     """Fills the holes of a map with GENERATED surface until nothing is missing or ``max_views`` were made.
@@ -65,6 +67,7 @@ def complete(
         up: float64 [3], the world's upward axis.
         max_views: generated at most.
         settings: where to look.
+        on_planes: new depth near a plane of the room is put onto it (``structure``).
         progress: called before the first view and after each.
 
     Raises:
@@ -72,12 +75,14 @@ def complete(
     """
     done = Completion()
     tried = np.zeros((0, 4, 4))
+    planes = planes_of_mesh(scene.mesh(), up) if on_planes else []
     progress(done)
     for _ in range(max_views):
         partial, tried, done.holes_left = next_view(scene, poses, camera, up, tried, settings)
         if partial is None:
             break
         image, depth = fill(partial)
+        depth = depth_on_planes(depth, ~partial.known, camera, partial.view.require_pose(), planes, scene.is_free)
         view, counts = generated_part(partial, image, depth, scene)
         if counts.generated:
             scene.put(view)

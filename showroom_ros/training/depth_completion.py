@@ -42,6 +42,7 @@ class DepthCompletionTaskSettings:
     empty_share: float = setting(0.25, "samples without any known depth", minimum=0.0, maximum=1.0)
     virtual_share: float = setting(0.25, "of the others: holes of a made-up camera", minimum=0.0, maximum=1.0)
     sensor_share: float = setting(0.2, "of the others: holes of a depth sensor", minimum=0.0, maximum=1.0)
+    disc_share: float = setting(0.2, "of these lose discs and nothing else", minimum=0.0, maximum=1.0)
     erosion_share: float = setting(0.7, "of warped samples lose the rim of their known depth", minimum=0.0, maximum=1.0)
     noise: float = setting(0.003, "deviation of known depth, as a share of it, up to", minimum=0.0, maximum=0.2)
     teacher_depth: bool = setting(False, "the scenes' depth is relative, of a teacher: scaled at random")
@@ -112,7 +113,8 @@ class IncompleteDepth:
         if rng.random() < s.empty_share:
             known = torch.full_like(depth, torch.nan)
         elif (kind := rng.random()) < s.sensor_share:
-            known = sensor_dropout(depth, image, K, rng)
+            discs = rng.random() < s.disc_share
+            known = without_discs(depth, rng) if discs else sensor_dropout(depth, image, K, rng)
         else:
             if s.teacher_depth or kind < s.sensor_share + s.virtual_share:
                 known = seen_through(depth, K, random_camera(rng, depth))
@@ -171,6 +173,19 @@ def sensor_dropout(depth: Tensor, image: Tensor, K: Tensor, rng: Generator) -> T
     for failure in failures:
         if rng.random() < 0.5:
             depth = torch.where(failure, torch.nan, depth)
+    return depth
+
+
+def without_discs(depth: Tensor, rng: Generator) -> Tensor:
+    """Depth [H, W] without discs of up to a tenth of the width in radius: in all 5 to 50 % of what is known."""
+    height, width = depth.shape
+    row, column = torch.arange(height)[:, None], torch.arange(width)
+    known = torch.nonzero(depth > 0)
+    least = len(known) * (1 - float(rng.uniform(0.05, 0.5)))
+    while int((depth > 0).sum()) > least:
+        y, x = known[int(rng.integers(len(known)))].tolist()
+        radius = width * rng.uniform(0.01, 0.1)
+        depth = torch.where((row - y).square() + (column - x).square() <= radius**2, torch.nan, depth)
     return depth
 
 

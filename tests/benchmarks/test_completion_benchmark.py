@@ -43,10 +43,13 @@ def test_who_knows_the_room_completes_it(scan: PartialScan) -> None:
     assert scores["completeness_5cm_after"] > max(0.9, scores["completeness_5cm_before"] + 0.1)
     assert scores["generated_precision_10cm"] > 0.95
     assert scores["measured_voxels_changed"] == 0
-    wrong = measured(scan, too_far)
+    wrong = measured(scan, too_far, on_planes=False)
     assert wrong["completeness_5cm_before"] == pytest.approx(scores["completeness_5cm_before"])
     assert wrong["generated_precision_10cm"] < 0.5
     assert wrong["measured_voxels_changed"] == 0
+    mended = measured(scan, too_far)
+    assert mended["generated_precision_10cm"] > wrong["generated_precision_10cm"] + 0.2
+    assert mended["completeness_5cm_after"] > wrong["completeness_5cm_after"] + 0.05
 
 
 def test_changed_voxels_are_counted(scan: PartialScan) -> None:
