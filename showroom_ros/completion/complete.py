@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from showroom_ros.completion.backends import DepthCompleter, Inpainter
 from showroom_ros.completion.completable import CompletableMap
+from showroom_ros.completion.edges import continued_depth
 from showroom_ros.completion.holes import PartialView, partial_view_of_mesh
 from showroom_ros.completion.merge import MergeCounts, generated_part
 from showroom_ros.completion.propose import ProposalSettings, propose
@@ -132,6 +133,6 @@ def filled_by(inpainter: Inpainter, completer: DepthCompleter, *, prompt: str = 
         nonlocal views
         image = inpainter.inpaint(partial.view.image, partial.known, prompt=prompt, seed=seed + views)
         views += 1
-        return image, completer.complete(image, partial.view.require_depth(), partial.view.camera)
+        return image, continued_depth(completer, image, partial.view.require_depth(), partial.view.camera)
 
     return fill

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from showroom_ros.completion.backends import DepthCompleter
 from showroom_ros.errors import InputError
+from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.edges import fill_from_outside, near_edges
 
 EDGE_THRESHOLD = 12
@@ -33,6 +35,26 @@ BLEND_SHARE = 0.05
 
 _RIM_PX = 2
 _SQUARE = np.ones((3, 3), np.uint8)
+
+
+def continued_depth(
+    completer: DepthCompleter, image: NDArray[np.uint8], depth: NDArray[np.float32], camera: Camera
+) -> NDArray[np.float32]:
+    """Depth of all pixels by a completer; the new ones fitted to the known ones at the rim, without slopes at edges.
+
+    Args:
+        completer: gives depth.
+        image: uint8 [H, W, 3], RGB, all known.
+        depth: float32 [H, W], metres, NaN unknown; what is known comes back bit for bit.
+        camera: of both, undistorted.
+
+    Raises:
+        InputError: what the completer finds wrong, known depth that it changed, or depth that is not positive.
+    """
+    whole, known = completer.complete(image, depth, camera), np.isfinite(depth)
+    if not np.array_equal(whole[known], depth[known]):
+        raise InputError(f"depth completion '{completer.name}' changed known depth, expected it back as it was")
+    return snapped_new_depth(aligned_to_rim(whole, known), known)
 
 
 def snapped_new_depth(

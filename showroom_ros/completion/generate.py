@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from showroom_ros.completion.backends import DepthCompleter, Inpainter
 from showroom_ros.completion.camera_paths import circle_poses, path_poses, support_poses, yaws_deg
-from showroom_ros.completion.edges import aligned_to_rim, snapped_new_depth
+from showroom_ros.completion.edges import continued_depth
 from showroom_ros.completion.holes import ERODED_PX, PartialView, conditioning_depth, eroded, partial_view_of_points
 from showroom_ros.completion.splats import Gaussians
 from showroom_ros.errors import InputError
@@ -177,7 +177,7 @@ def completed_view(
     camera, known = partial.view.camera, eroded(partial.known, ERODED_PX)
     image = inpainter.inpaint(partial.view.image, known, prompt=prompt, seed=seed)
     given = conditioning_depth(partial)
-    depth = _completed_depth(completer, image, given, camera)
+    depth = continued_depth(completer, image, given, camera)
     kinds = np.full(known.shape, Provenance.GENERATED, np.uint8)
     np.copyto(kinds, partial.provenance, where=np.isfinite(given) & known)
     return replace(partial.view, image=image, depth=depth, provenance=kinds)
@@ -212,19 +212,9 @@ def _first_view(
 ) -> View:
     """The image with depth: measured where the sensor knows it, predicted elsewhere."""
     given = np.full(image.shape[:2], np.nan, np.float32) if first_depth is None else first_depth
-    depth = _completed_depth(completer, image, given, camera)
+    depth = continued_depth(completer, image, given, camera)
     kinds = np.where(np.isfinite(given), Provenance.MEASURED, Provenance.PREDICTED).astype(np.uint8)
     return View(image, camera, depth, kinds, T_world_camera=np.eye(4))
-
-
-def _completed_depth(
-    completer: DepthCompleter, image: NDArray[np.uint8], given: NDArray[np.float32], camera: Camera
-) -> NDArray[np.float32]:
-    """Depth of all pixels; the new ones fitted to the given ones at the rim and without slopes at edges."""
-    depth, known = completer.complete(image, given, camera), np.isfinite(given)
-    if not np.array_equal(depth[known], given[known]):
-        raise InputError(f"depth completion '{completer.name}' changed known depth, expected it back as it was")
-    return snapped_new_depth(aligned_to_rim(depth, known), known)
 
 
 def _lifted(view: View, chosen: NDArray[np.bool_]) -> Points:
@@ -247,7 +237,7 @@ def _closing_error_m(
     given = conditioning_depth(late)
     if not overlap.any() or not np.isfinite(given).any():
         return None
-    depth = _completed_depth(completer, last.image, given, last.camera)
+    depth = continued_depth(completer, last.image, given, last.camera)
     return float(np.median(np.abs(depth - early.view.require_depth())[overlap]))
 
 

@@ -87,6 +87,13 @@ def rendered_depth(
     if not known.any():
         raise InputError("no pixel of the first view has depth: nothing to render")
     points = transform_points(T_world_camera, camera.back_project(depth)[known])
+    return rendered_points(points, other, T_world_other, points_per_pixel)
+
+
+def rendered_points(
+    points: NDArray[np.float64], other: Camera, T_world_other: ArrayLike, points_per_pixel: int = 10
+) -> RenderedDepth:
+    """Points [N, 3] (metres, world) rendered into a camera; the other arguments as ``rendered_depth``."""
     splat: DiscSplat = splat_discs(points, other, T_world_other, radius_px_of_ndc(RADIUS_NDC, other), points_per_pixel)
     inner = cv2.erode((np.nan_to_num(splat.depth) > 0).astype(np.uint8), _CROSS, borderValue=0) > 0
     return RenderedDepth(splat.covered, np.where(inner, splat.depth, np.float32(np.nan)).astype(np.float32))

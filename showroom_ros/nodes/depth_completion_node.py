@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from showroom_ros.completion.depth import make_depth_completer
+from showroom_ros.completion.edges import continued_depth
 from showroom_ros.nodes.view_filter import ViewFilterNode
 from showroom_ros.ros.runner import run_node
 from showroom_ros.scene.view import Provenance, View
@@ -38,7 +39,7 @@ class DepthCompletionNode(ViewFilterNode):
         del number
         size = view.image.shape[:2]
         depth = np.full(size, np.nan, np.float32) if view.depth is None else view.depth
-        completed = self._completer.complete(view.image, depth, view.camera)
+        completed = continued_depth(self._completer, view.image, depth, view.camera)
         seen = np.full(size, Provenance.MEASURED, np.uint8) if view.provenance is None else view.provenance
         new = np.where(seen == Provenance.UNKNOWN, Provenance.GENERATED, Provenance.PREDICTED)
         provenance = np.where(np.isfinite(depth), seen, new).astype(np.uint8)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
+from fake_slurm import install_fake_slurm
 from made_up_recipe import RECIPE, MadeUpSettings, manifest_of, tree, write_made_up
 
 from showroom_ros.datasets.prepare.claim import UNFINISHED
@@ -156,33 +156,10 @@ def test_combined_files_that_cannot_be_made_are_a_failure(root: Path, tmp_path: 
     ]
 
 
-FAKE_SLURM = {
-    "sbatch": """#!/bin/bash
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
-grep -q -- --partition=rooms "$1" || exit 1
-echo Submitted batch job 4242
-export SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_ARRAY_JOB_ID=4242
-for task in $(seq 0 "$last"); do
-    SLURM_JOB_ID=$((5000 + task)) SLURM_ARRAY_TASK_ID=$task bash "$1" > /dev/null 2>&1 &
-done
-""",
-    "srun": """#!/bin/bash
-shift 5  # --unbuffered --output FILE --error FILE
-exec "$@"
-""",
-    "sacct": "#!/bin/bash\necho 'JobID|State|NodeList'\n",
-}
-
-
 def test_slurm(root: Path, tmp_path: Path, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Against stand-ins for the commands of SLURM that run an array's jobs at once."""
     pytest.importorskip("submitit")
-    for name, script in FAKE_SLURM.items():
-        path = tmp_path / "bin" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(script)
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    install_fake_slurm(tmp_path / "bin", monkeypatch)
     cluster = Cluster(partition="rooms", time_min=5, cpus=1, memory_gb=1, items_per_job=2)
     summary = prepare(RECIPE, root, tmp_path / "out", executor="slurm", workers=2, cluster=cluster)
     assert states(summary) == ["done"] * 4
