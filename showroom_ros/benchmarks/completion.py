@@ -4,7 +4,8 @@ A walk with a noisy depth camera is cut off once it has seen ``SHARE`` of what a
 places see; that much and more is the truth. ``completeness_5cm`` is the share of the true surface that has surface of
 the map within 5 cm, ``generated_precision_10cm`` the share of the generated surface that has true surface (of the
 whole room, seen or not) within 10 cm. ``measured_voxels_changed`` counts voxels with measured content that completion
-altered: it is to be 0.
+altered: it is to be 0. ``ms_per_view`` is all that a view takes, ``ms_fill_per_view`` painting it
+and giving it depth.
 """
 
 from __future__ import annotations
@@ -12,30 +13,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from showroom_ros.benchmarks.posed_rgb_data import synthetic_scenes
 from showroom_ros.completion.backends import DepthCompleter, Inpainter
 from showroom_ros.completion.completable import VolumeMap
 from showroom_ros.completion.complete import Completion, Fill, complete, filled_by
 from showroom_ros.completion.depth import make_depth_completer
+from showroom_ros.completion.holes import PartialView
 from showroom_ros.completion.inpaint import make_inpainter
 from showroom_ros.errors import InputError, WeightsError
 from showroom_ros.evaluation.benchmark import BenchmarkResult, Row
 from showroom_ros.evaluation.mesh import evaluate_mesh
+from showroom_ros.evaluation.pictures import outside_picture, room_axes, up_direction
 from showroom_ros.evaluation.protocol import mean_of
 from showroom_ros.evaluation.surface import sample_surface
 from showroom_ros.evaluation.visibility import VisibilityMask
 from showroom_ros.geometry.camera import assumed_camera
 from showroom_ros.scene.coverage import Coverage
+from showroom_ros.scene.image_codec import write_picture
 from showroom_ros.scene.keyframes import KeyframeSelector
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.view import Provenance, View
 from showroom_ros.scene.volume import TsdfVolume
 from showroom_ros.scene.voxels import Voxels
 from showroom_ros.settings import KeyframeSettings, MapSettings
+from showroom_ros.viewers.palette import provenance_colors
 
 SCENES = 3
 SHARE = 0.7
@@ -52,9 +59,12 @@ METHODS = {
 ALONE = "_alone"
 """Methods whose names end so do without the planes of the room (``completion.structure``)."""
 
+UP = np.array([0.0, 0.0, 1.0])
+
 _MAP = MapSettings(voxel_size_m=0.03, truncation_m=0.12)
 _SIZE = 320, 240
 _PLACES = 6
+_PICTURE: dict[str, Any] = {"width": 640, "height": 480}
 _UNITS = {
     "completeness_5cm_before": "share",
     "completeness_5cm_after": "share",
@@ -64,6 +74,7 @@ _UNITS = {
     "views": "count",
     "blocking_share": "share",
     "ms_per_view": "ms",
+    "ms_fill_per_view": "ms",
 }
 
 Say = Callable[[str], None]
@@ -93,6 +104,7 @@ def run(
     scenes: int = SCENES,
     device: str = "cpu",
     *,
+    pictures: Path | None = None,
     say: Say = lambda _: None,
 ) -> BenchmarkResult:
     """Completes every room by every method.
@@ -101,10 +113,12 @@ def run(
         methods: names of ``METHODS``, or ``INPAINTER+COMPLETER``.
         scenes: test rooms.
         device: where networks live.
+        pictures: folder for a picture of each room and method: before, after, and after by provenance.
         say: told what is done next.
 
     Raises:
         InputError: no scenes, or an unknown method.
+        OutputError: a picture cannot be written.
     """
     if scenes < 1:
         raise InputError(f"scenes is {scenes}, expected 1 or more")
@@ -116,13 +130,17 @@ def run(
         described.append({"room": scan.name, "seen": scan.share, "keyframes": len(scan.views), "scores": {}})
         for name, (inpainter, completer) in made.items():
             say(f"{scan.name}: {name}")
-            scores = measured(scan, filled_by(inpainter, completer), on_planes=not name.endswith(ALONE))
+            outcome = completed(scan, filled_by(inpainter, completer), on_planes=not name.endswith(ALONE))
+            scores = judged(scan, outcome)
+            if pictures is not None:
+                picture = compared(outcome, np.stack([view.require_pose() for view in scan.views]))
+                write_picture(pictures / f"{scan.name.replace(':', '_').replace('/', '_')}_{name}.png", picture)
             found.setdefault(name, []).append(scores)
             described[-1]["scores"][name] = scores
     first = next(iter(METHODS))
     rows = []
-    for name, judged in found.items():
-        mean = mean_of(judged)
+    for name, of_rooms in found.items():
+        mean = mean_of(of_rooms)
         suffix = "" if name == first else f"_{name}"
         rows += [Row(f"{key}{suffix}", mean[key], unit) for key, unit in _UNITS.items() if mean.get(key) is not None]
     about = {"device": device, "share": SHARE, "max_views": MAX_VIEWS, "rooms": described, "missing": missing}
@@ -181,39 +199,88 @@ def partial_scan(number: int, share: float = SHARE) -> PartialScan:
     return PartialScan(f"synthetic:test/{number}", views[:kept], truth, sequence.mesh, float(seen.mean()))
 
 
-def measured(scan: PartialScan, fill: Fill, *, on_planes: bool = True) -> dict[str, Any]:
-    """Fuses the scan, completes it, and judges both."""
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A map before and after completion.
+
+    Attributes:
+        before: its mesh.
+        after: its mesh.
+        changed: voxels with measured content that are not as they were.
+        done: what was generated.
+        ms: that took.
+        fill_ms: of these, painting and giving depth.
+    """
+
+    before: Mesh
+    after: Mesh
+    changed: int
+    done: Completion
+    ms: float
+    fill_ms: float
+
+
+def completed(scan: PartialScan, fill: Fill, *, on_planes: bool = True) -> Outcome:
+    """Fuses the scan and completes it; arguments as ``completion.complete.complete``."""
     volume, coverage = TsdfVolume(_MAP), Coverage(max_depth_m=_MAP.max_depth_m)
     for view in scan.views:
         volume.integrate(view)
         coverage.observe(view)
     voxels, before = volume.voxels(), volume.extract_mesh()
-    poses = np.stack([view.require_pose() for view in scan.views])
+    fill_s = 0.0
+
+    def timed(partial: PartialView) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        nonlocal fill_s
+        start = time.perf_counter()
+        filled = fill(partial)
+        fill_s += time.perf_counter() - start
+        return filled
+
     start = time.perf_counter()
     done = complete(
         VolumeMap(volume, coverage),
-        poses,
+        np.stack([view.require_pose() for view in scan.views]),
         scan.views[0].camera,
-        fill,
-        up=np.array([0.0, 0.0, 1.0]),
+        timed,
+        up=UP,
         max_views=MAX_VIEWS,
         on_planes=on_planes,
     )
     ms = (time.perf_counter() - start) * 1e3
-    after = volume.extract_mesh()
-    generated = generated_surface(after)
+    return Outcome(before, volume.extract_mesh(), changed_voxels(voxels, volume.voxels()), done, ms, fill_s * 1e3)
+
+
+def judged(scan: PartialScan, outcome: Outcome) -> dict[str, Any]:
+    """The figures of a room by name."""
+    generated, done = generated_surface(outcome.after), outcome.done
+    views = max(1, len(done.views) + done.rejected)
     scores: dict[str, Any] = {
-        "completeness_5cm_before": evaluate_mesh(before, scan.truth, (0.05,), samples=50_000).recall[0.05],
-        "completeness_5cm_after": evaluate_mesh(after, scan.truth, (0.05,), samples=50_000).recall[0.05],
-        "measured_voxels_changed": float(changed_voxels(voxels, volume.voxels())),
+        "completeness_5cm_before": evaluate_mesh(outcome.before, scan.truth, (0.05,), samples=50_000).recall[0.05],
+        "completeness_5cm_after": evaluate_mesh(outcome.after, scan.truth, (0.05,), samples=50_000).recall[0.05],
+        "measured_voxels_changed": float(outcome.changed),
         "views": float(len(done.views)),
         "blocking_share": _blocking_share(done),
-        "ms_per_view": ms / max(1, len(done.views) + done.rejected),
+        "ms_per_view": outcome.ms / views,
+        "ms_fill_per_view": outcome.fill_ms / views,
     }
     if len(generated.triangles):
         precision = evaluate_mesh(generated, scan.exact, (0.1,), samples=50_000).precision[0.1]
         scores |= {"generated_precision_10cm": precision, "generated_m2": _area(generated)}
     return scores
+
+
+def compared(outcome: Outcome, poses: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The room as a doll's house before, after, and after by provenance, side by side; uint8 [H, W, 3].
+
+    Args:
+        outcome: with surface before.
+        poses: [N, 4, 4] of the scan's cameras.
+    """
+    axes = room_axes(outcome.after, up_direction(list(poses)))
+    kinds = replace(outcome.after, colors=provenance_colors(outcome.after.provenance))
+    unseen = replace(outcome.after, triangles=outcome.after.triangles[:0])
+    before = Mesh.concatenate([outcome.before, unseen])  # seen from the same place
+    return np.concatenate([outside_picture(mesh, axes, **_PICTURE) for mesh in (before, outcome.after, kinds)], 1)
 
 
 def generated_surface(mesh: Mesh) -> Mesh:

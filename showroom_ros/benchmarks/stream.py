@@ -1,9 +1,10 @@
-"""``showroom benchmark stream``: what the running graph holds, sends and costs."""
+"""``showroom benchmark stream``: what the running graph holds, sends and costs, also while it completes the scene."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from showroom_ros.nodes.graph import GraphOptions, NodeGraph
 from showroom_ros.nodes.map_client import MapClient
 from showroom_ros.nodes.publish_timing import time_publishing
 from showroom_ros.nodes.replay_run import ReplayResult, cpu_seconds, replay_through_nodes
-from showroom_ros.scene.view import SensorFrame, Sequence, View
+from showroom_ros.scene.view import Provenance, SensorFrame, Sequence, View
 from showroom_ros.settings import Settings, to_dict
 
 CAMERA_RATE_HZ = 30.0
@@ -35,9 +36,11 @@ def run(sequence: Sequence, max_frames: int = _CLIP_FRAMES) -> BenchmarkResult:
         bag = Path(folder) / "clip"
         convert(Clip(sequence, max_frames), bag, rate_hz=CAMERA_RATE_HZ)
         speed, result = _fastest_without_drops(bag, settings)
+        completing = _completing_rows(bag, settings)
     rows = [
         Row("max_rate_hz", speed * CAMERA_RATE_HZ, "Hz", CAMERA_RATE_HZ, speed),
         *_replay_rows(result),
+        *completing,
         _publishing_row(),
         Row("idle_cpu_cores", _idle_cores(settings), "cores", None, None),
     ]
@@ -85,6 +88,23 @@ def _replay_rows(result: ReplayResult) -> list[Row]:
         Row("latency_p95_ms", float(np.percentile(latencies, 95)), "ms", None, None),
         Row("published_bytes_per_s", result.bytes_received / result.duration_s, "B/s", None, None),
         Row("graph_cpu_cores", result.cpu_s / result.duration_s, "cores", None, None),
+    ]
+
+
+def _completing_rows(bag: Path, settings: Settings) -> list[Row]:
+    """At the camera's rate, with completion going on all the time; the reference is the same without."""
+    completion = replace(settings.completion, mode="continuous")
+    alone = replay_through_nodes(bag, settings)
+    result = replay_through_nodes(
+        bag, replace(settings, completion=completion), extra_nodes=("inpainting_node", "depth_completion_node")
+    )
+    medians = [float(np.median(one.latency_ms)) if len(one.latency_ms) else np.nan for one in (result, alone)]
+    generated = float((result.mesh.provenance == Provenance.GENERATED).mean()) if len(result.mesh.provenance) else 0.0
+    return [
+        Row("completing_keyframes", result.keyframes, "count", alone.keyframes, result.keyframes / alone.keyframes),
+        Row("completing_dropped", result.keyframes_dropped, "count", alone.keyframes_dropped, None),
+        Row("completing_latency_p50_ms", medians[0], "ms", medians[1], medians[0] / medians[1]),
+        Row("completing_generated_share", generated, "share", None, None),
     ]
 
 

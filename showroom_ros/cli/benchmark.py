@@ -173,9 +173,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "completion": Benchmark(
         "rooms scanned in part, before and after what nobody saw was generated",
         {
-            "methods": _methods("small, planes, diffusion, nearest or INPAINTER+COMPLETER"),
+            "methods": _methods("planes, small, diffusion, nearest or INPAINTER+COMPLETER, each also with _alone"),
             "scenes": _ROOMS,
             "device": _DEVICE,
+            "pictures": _option("--pictures", type=Path, help="folder for pictures of the rooms before and after"),
         },
     ),
     "inpainting": Benchmark(

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from showroom_ros.cli.common import progress_bar
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from showroom_ros.completion.generate import GeneratedScene
     from showroom_ros.scene.mesh import Mesh
 
@@ -117,6 +115,7 @@ def _splats_and_pictures(scene: GeneratedScene, out: Path, arguments: argparse.N
     from showroom_ros.completion.generate import turntable
     from showroom_ros.completion.splats import gaussians_of_points, render, save_gaussians
     from showroom_ros.completion.splats_torch import optimised
+    from showroom_ros.scene.image_codec import write_picture
 
     gaussians = gaussians_of_points(scene.points, scene.colors, scene.provenance)
     bar = progress_bar("fitting splats", "step")
@@ -134,18 +133,10 @@ def _splats_and_pictures(scene: GeneratedScene, out: Path, arguments: argparse.N
     frames = turntable(scene, arguments.turntable, gaussians=gaussians) if arguments.turntable > 0 else []
     folder = _beside(out, "_pictures")
     for number, view in enumerate(scene.views):
-        _write_picture(folder / f"view_{number:02d}.png", view.image)
+        write_picture(folder / f"view_{number:02d}.png", view.image)
     for number, picture in enumerate(frames):
-        _write_picture(folder / f"turn_{number:03d}.png", picture)
+        write_picture(folder / f"turn_{number:03d}.png", picture)
     return len(scene.views) + len(frames), psnr_db
-
-
-def _write_picture(path: Path, image: NDArray[Any]) -> None:
-    from showroom_ros.scene.image_codec import encode_compressed_image
-    from showroom_ros.scene.output_file import atomic_output
-
-    with atomic_output(path) as file:
-        file.write(encode_compressed_image(image, "png")[1])
 
 
 def _as_cloud(scene: GeneratedScene) -> Mesh:

@@ -53,7 +53,7 @@ class ProposalSettings:
     clearance_m: float = 0.35
     max_behind: float = 0.1
     width_px: int = 80
-    cell_m: float = 0.08
+    cell_m: float = 0.12
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from showroom_ros.scene.depth_codec import (
     encode_compressed_depth,
     millimetres_from_depth,
 )
+from showroom_ros.scene.output_file import atomic_output
 
 __all__ = [
     "RawImage",
@@ -32,6 +34,7 @@ __all__ = [
     "encode_compressed_depth",
     "encode_compressed_image",
     "millimetres_from_depth",
+    "write_picture",
 ]
 
 JPEG_QUALITY = 95
@@ -189,6 +192,16 @@ def encode_compressed_image(image: NDArray[np.uint8], codec: str = "jpeg") -> tu
     else:
         raise InputError(f"compressed image codec is '{codec}', expected jpeg or png")
     return f"rgb8; {codec} compressed bgr8", stored.tobytes()
+
+
+def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes uint8 [H, W, 3] RGB as PNG, atomically; makes the folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with atomic_output(path) as file:
+        file.write(encode_compressed_image(image, "png")[1])
 
 
 def _decoder(image: RawImage, decoders: Mapping[str, Decoder], kind: str) -> Decoder:

@@ -7,7 +7,7 @@ import pytest
 from tsdf_scenes import CAMERA, box_depth, room_views, view_of
 
 from showroom_ros.benchmarks import completion
-from showroom_ros.benchmarks.completion import PartialScan, changed_voxels, measured, run
+from showroom_ros.benchmarks.completion import PartialScan, changed_voxels, compared, completed, judged, run
 from showroom_ros.completion.holes import PartialView
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.se3 import look_at
@@ -38,18 +38,30 @@ def too_far(partial: PartialView) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_who_knows_the_room_completes_it(scan: PartialScan) -> None:
-    scores = measured(scan, truth)
+    outcome = completed(scan, truth)
+    scores = judged(scan, outcome)
     assert scores["completeness_5cm_before"] < 0.9
     assert scores["completeness_5cm_after"] > max(0.9, scores["completeness_5cm_before"] + 0.1)
     assert scores["generated_precision_10cm"] > 0.95
     assert scores["measured_voxels_changed"] == 0
-    wrong = measured(scan, too_far, on_planes=False)
+    wrong = judged(scan, completed(scan, too_far, on_planes=False))
     assert wrong["completeness_5cm_before"] == pytest.approx(scores["completeness_5cm_before"])
     assert wrong["generated_precision_10cm"] < 0.5
     assert wrong["measured_voxels_changed"] == 0
-    mended = measured(scan, too_far)
+    mended = judged(scan, completed(scan, too_far))
     assert mended["generated_precision_10cm"] > wrong["generated_precision_10cm"] + 0.2
     assert mended["completeness_5cm_after"] > wrong["completeness_5cm_after"] + 0.05
+
+
+def test_the_picture_shows_what_was_added_and_says_so(scan: PartialScan) -> None:
+    outcome = completed(scan, truth)
+    poses = np.stack([view.require_pose() for view in scan.views])
+    before, after, kinds = np.split(compared(outcome, poses), 3, axis=1)
+    more = (before != after).any(-1)
+    assert 0.01 < more.mean() < 0.6
+    pink = (kinds[..., 0].astype(int) - kinds[..., 1] > 30) & (kinds[..., 2].astype(int) - kinds[..., 1] > 15)
+    assert pink.mean() > 0.01
+    assert (pink & more).sum() > 0.8 * pink.sum()
 
 
 def test_changed_voxels_are_counted(scan: PartialScan) -> None:
