@@ -206,7 +206,7 @@ class CompletionSettings:
     )
     inpainter: str = setting("telea", "who paints: small, telea, lama, or diffusers:FOLDER")
     inpainter_file: str = setting("", "weights of it; empty = those shipped")
-    depth_completer: str = setting("planes", "who gives depth: small, planes, diffusion..., or transformers:FOLDER")
+    depth_completer: str = setting("planes", "who gives depth: small, planes..., zoedepth:FILE, transformers:FOLDER")
     depth_completer_file: str = setting("", "weights of it; empty = those shipped")
     device: str = setting("cpu", "where both live", choices=("cpu", "cuda"))
     prompt: str = setting("", "what the scene is, for inpainters that read", live=True)

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inpainter", default="telea", help="small, telea, lama or diffusers:FOLDER")
     parser.add_argument("--inpainter-file", default="", help="weights of it")
     parser.add_argument(
-        "--depth-completer", default="small", help="small or transformers:FOLDER; with --depth also planes, nearest..."
+        "--depth-completer",
+        default="small",
+        help="small, zoedepth:FILE, transformers:FOLDER; with --depth also planes",
     )
     parser.add_argument("--depth-completer-file", default="", help="weights of it")
     parser.add_argument("--support-views", action="store_true", help="fill what edges hide, by eight views around each")

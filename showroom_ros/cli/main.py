@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "a made-up room, recorded, replayed through the nodes in real time, scored",
     "reconstruct": "a bag or data set folder into mesh, cloud, trajectory and report",
     "generate": "a scene from one image: cloud, mesh, Gaussian splats, pictures",
+    "extend": "photos of one room: decide which side is missing, and make it up",
     "evaluate": "score results against the true mesh by a named protocol",
     "compare": "two runs side by side, with what is beyond noise marked",
     "run": "start the node graph (where 'ros2 launch' does not exist)",

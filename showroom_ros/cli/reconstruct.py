@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from showroom_ros.cli.common import add_settings_arguments, progress_bar, settings_from
 from showroom_ros.cli.method import add_method_arguments, method_report
 from showroom_ros.cli.reconstruct_photos import photo_paths, run_photos
+from showroom_ros.errors import InputError
 
 if TYPE_CHECKING:
     from showroom_ros.reconstruction.offline import OfflineResult
     from showroom_ros.scene.view import Sequence
     from showroom_ros.settings import Settings
 
+_MOST_POSES = 150
+"""Of the cameras, that free space is told from."""
 _HOLD_BACK_EVERY = 25
 """Every so many frames, one is held back to check the colours with."""
 
@@ -32,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--peer", choices=("open3d", "none"), default="open3d", help="score against its mesh if no truth"
+    )
+    parser.add_argument(
+        "--complete",
+        action="store_true",
+        help="also fill in what no camera saw: completed.ply, by the settings of group completion",
     )
     parser.add_argument("--json", type=Path, help="also write the report here")
     parser.add_argument(
@@ -55,6 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
     settings = settings_from(arguments)
     photos = photo_paths(arguments.source)
     if photos is not None:
+        if arguments.complete:
+            raise InputError("--complete is for recordings; photos: showroom extend")
         run_photos(arguments, settings, photos)
         return
     how = method_report(settings)
@@ -70,6 +80,8 @@ def run(arguments: argparse.Namespace) -> None:
     write_results(result, settings, arguments.out)
     report = measured(result, sequence, settings, arguments.peer)
     report |= {"source": arguments.source[0], **how}
+    if arguments.complete:
+        report |= write_completed(result, sequence, settings, arguments.out)
     report = write_map_report(report, result.mesh, sequence, settings, arguments.out, f"{sequence.name}: reconstructed")
     if arguments.json:
         write_json(arguments.json, report)
@@ -100,6 +112,51 @@ def write_results(result: OfflineResult, settings: Settings, out: Path) -> None:
     result.reconstructor.save_map(out / "map.showroom")
     write_bytes(out / "trajectory.txt", tum_text(result.poses).encode())
     write_bytes(out / "settings.yaml", yaml.safe_dump(to_dict(settings), sort_keys=True).encode())
+
+
+def write_completed(result: OfflineResult, sequence: Sequence, settings: Settings, out: Path) -> dict[str, Any]:
+    """Fills in what no camera saw and writes ``completed.ply``; returns what came of it.
+
+    Which way is up is told from the cameras and the floor, so that recordings of any world frame can be completed.
+    """
+    import numpy as np
+
+    from showroom_ros.completion.completable import map_seen_from
+    from showroom_ros.completion.complete import complete, filled_by
+    from showroom_ros.completion.depth import make_depth_completer
+    from showroom_ros.completion.inpaint import make_inpainter
+    from showroom_ros.completion.propose import ProposalSettings
+    from showroom_ros.evaluation.pictures import room_axes, up_direction
+    from showroom_ros.scene.mesh_files import save_mesh
+
+    chosen = settings.completion
+    whole = sequence[result.used[0]].camera.without_distortion()
+    camera = whole.scaled(chosen.image_width, max(8, round(whole.height / whole.width * chosen.image_width)))
+    poses = np.stack([pose for _, pose in result.poses][:: max(1, len(result.poses) // _MOST_POSES)])
+    bar = progress_bar("completing")
+    done = complete(
+        map_seen_from(result.reconstructor.volume, camera, poses),
+        poses,
+        camera,
+        filled_by(
+            make_inpainter(chosen.inpainter, device=chosen.device, model_file=chosen.inpainter_file),
+            make_depth_completer(chosen.depth_completer, device=chosen.device, model_file=chosen.depth_completer_file),
+            prompt=chosen.prompt,
+            seed=chosen.seed,
+        ),
+        up=room_axes(result.mesh, up_direction(list(poses)))[2],
+        max_views=chosen.max_views,
+        settings=ProposalSettings(min_holes=chosen.min_holes, min_overlap=chosen.min_overlap),
+        progress=lambda now: bar(len(now.views), chosen.max_views),
+    )
+    save_mesh(out / "completed.ply", result.reconstructor.volume.extract_mesh())
+    return {
+        "views_generated": len(done.views),
+        "views_rejected": done.rejected,
+        "holes_left": done.holes_left,
+        "pixels_generated": sum(count.generated for count in done.counts),
+        "pixels_blocking": done.blocking,
+    }
 
 
 def measured(result: OfflineResult, sequence: Sequence, settings: Settings, peer: str) -> dict[str, Any]:

@@ -7,10 +7,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from showroom_ros.geometry.camera import Camera
 from showroom_ros.scene.coverage import Coverage
 from showroom_ros.scene.mesh import Mesh
+from showroom_ros.scene.raycast import raycast
 from showroom_ros.scene.view import View
 from showroom_ros.scene.volume import Volume
+
+LOOK_PX = 160
+"""Width of the pictures by which a finished map tells what was seen to be free."""
 
 
 class CompletableMap(Protocol):
@@ -70,3 +75,20 @@ class VolumeMap:
     def put(self, view: View) -> None:
         """See ``CompletableMap``."""
         self.volume.integrate(view)
+
+
+def map_seen_from(volume: Volume, camera: Camera, poses: NDArray[np.float64]) -> VolumeMap:
+    """A finished map: what lies in front of its surface, seen from where the cameras were, is free.
+
+    Args:
+        volume: is not changed.
+        camera: undistorted; pictures ``LOOK_PX`` wide are enough for free cells.
+        poses: float64 [N, 4, 4], ``T_world_camera``.
+    """
+    if camera.width > LOOK_PX:
+        camera = camera.scaled(LOOK_PX, max(1, round(camera.height / camera.width * LOOK_PX)))
+    coverage = Coverage(max_depth_m=volume.settings.max_depth_m)
+    image = np.zeros((camera.height, camera.width, 3), np.uint8)
+    for pose in poses:
+        coverage.observe(View(image, camera, raycast(volume, camera, pose).depth, T_world_camera=pose))
+    return VolumeMap(volume, coverage)

@@ -14,7 +14,7 @@ from showroom_ros.completion.edges import continued_depth
 from showroom_ros.completion.holes import PartialView, partial_view_of_mesh
 from showroom_ros.completion.merge import MergeCounts, generated_part
 from showroom_ros.completion.propose import ProposalSettings, propose
-from showroom_ros.completion.structure import depth_on_planes, planes_of_mesh
+from showroom_ros.completion.structure import Structure
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.scene.view import View
 
@@ -76,23 +76,37 @@ def complete(
     """
     done = Completion()
     tried = np.zeros((0, 4, 4))
-    planes = planes_of_mesh(scene.mesh(), up) if on_planes else []
+    structure = Structure.of_mesh(scene.mesh(), up, on_planes=on_planes)
     progress(done)
     for _ in range(max_views):
         partial, tried, done.holes_left = next_view(scene, poses, camera, up, tried, settings)
         if partial is None:
             break
         image, depth = fill(partial)
-        depth = depth_on_planes(depth, ~partial.known, camera, partial.view.require_pose(), planes, scene.is_free)
-        view, counts = generated_part(partial, image, depth, scene)
+        view, counts = put_generated(scene, partial, image, depth, structure)
         if counts.generated:
-            scene.put(view)
             done.views.append(view)
             done.counts.append(counts)
         else:
             done.rejected += 1
         progress(done)
     return done
+
+
+def put_generated(
+    scene: CompletableMap,
+    partial: PartialView,
+    image: NDArray[np.uint8],
+    depth: NDArray[np.float32],
+    structure: Structure,
+) -> tuple[View, MergeCounts]:
+    """Fuses what may enter the map of a filled view; arguments as ``generated_part``, and what the room is like."""
+    view = partial.view
+    depth = structure.fitted(depth, ~partial.known, view.camera, view.require_pose(), scene.is_free)
+    made, counts = generated_part(partial, image, depth, scene)
+    if counts.generated:
+        scene.put(made)
+    return made, counts
 
 
 def next_view(

@@ -21,6 +21,7 @@ NAMES = (
     *OPENCV_NAMES,
     "planes",
     "transformers:FOLDER",
+    "zoedepth:FILE",
 )
 """What ``make_depth_completer`` makes."""
 
@@ -35,7 +36,8 @@ def make_depth_completer(name: str, *, device: str = "cpu", model_file: str = ""
     Args:
         name: one of ``NAMES``. ``small`` is the network of this package; ``monocular_aligned`` the same, asked without
             depth and aligned to it by scale and offset; ``transformers:FOLDER`` any monocular network of
-            ``transformers`` on the disk, aligned the same way.
+            ``transformers`` on the disk, aligned the same way; ``zoedepth:FILE`` a ZoeDepth network that sees
+            known depth too (Invisible Stitch), not aligned: its checkpoint, or a folder saved by ``transformers``.
         device: where networks run, as torch names it.
         model_file: weights of ``small`` and ``monocular_aligned``; empty = those that come with the package.
 
@@ -55,6 +57,10 @@ def make_depth_completer(name: str, *, device: str = "cpu", model_file: str = ""
         from showroom_ros.completion.depth_torch import TransformersMonocular
 
         return AlignedCompleter(name, TransformersMonocular(path, device))
+    if separator and path and kind == "zoedepth":
+        from showroom_ros.completion.zoedepth_torch import ZoeDepthCompleter
+
+        return ZoeDepthCompleter(path, device)
     fills = {"nearest": NearestFill, "diffusion": DiffusionFill, "planes": PlaneFill}
     if name in fills:
         return fills[name]()

@@ -1,4 +1,4 @@
-"""Room layout by ``networks.room_layout``."""
+"""Room layout by ``networks.room_layout``: its classes of places, which measured better than its map to a box."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from showroom_ros.errors import InputError
-from showroom_ros.networks.room_layout import RoomLayoutNet, layout_classes
+from showroom_ros.networks.room_layout import RoomLayoutNet, dense_classes
 from showroom_ros.networks.weights import load_weights
 
 
@@ -35,4 +35,4 @@ class RoomLayout:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise InputError(f"the image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).movedim(-1, 0)[None]
-        return layout_classes(self._network(pixels.float() / 255), *image.shape[:2])[0].cpu().numpy()
+        return dense_classes(self._network(pixels.float() / 255).logits, *image.shape[:2])[0].cpu().numpy()

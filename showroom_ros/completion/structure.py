@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.pointmap import point_normals
-from showroom_ros.geometry.se3 import Matrix
+from showroom_ros.geometry.se3 import Matrix, transform_points
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.view import Provenance
 
@@ -33,6 +33,10 @@ ALIKE_COS = 0.5
 BEYOND_SHARE = 0.01
 """Of the surface may lie beyond a floor or a ceiling, by ``BEYOND_M`` or more: noise, a well of stairs."""
 BEYOND_M = 0.1
+
+FARTHEST_M = 2.0
+"""From what was seen: beyond it surface is guesswork and is left out."""
+SEEN_CELL_M = 0.1
 
 _BINS = 72
 _LEVEL_COS, _UPRIGHT_COS = 0.95, 0.2
@@ -79,6 +83,36 @@ class _Patches:
 
     def of(self, chosen: NDArray) -> _Patches:
         return _Patches(self.centres[chosen], self.normals[chosen], self.areas[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What was seen of a room before anything is generated.
+
+    Attributes:
+        planes: that it goes on.
+        seen: points of its surface; None where there is nothing.
+    """
+
+    planes: list[Plane]
+    seen: KDTree | None
+
+    @classmethod
+    def of_mesh(cls, mesh: Mesh, up: Points, *, on_planes: bool = True) -> Structure:
+        """Of a map's mesh; ``up`` as ``planes_of_mesh``; without planes if not ``on_planes``."""
+        return cls(planes_of_mesh(mesh, up) if on_planes else [], seen_surface(mesh))
+
+    def fitted(
+        self,
+        depth: NDArray[np.float32],
+        hole: NDArray[np.bool_],
+        camera: Camera,
+        T_world_camera: Matrix,
+        is_free: Callable[[Points], NDArray[np.bool_]],
+    ) -> NDArray[np.float32]:
+        """``depth_on_planes``, then ``depth_within_reach``."""
+        depth = depth_on_planes(depth, hole, camera, T_world_camera, self.planes, is_free)
+        return depth_within_reach(depth, hole, camera, T_world_camera, self.seen)
 
 
 def planes_of_mesh(mesh: Mesh, up: Points) -> list[Plane]:
@@ -150,9 +184,35 @@ def depth_on_planes(
     return result
 
 
+def seen_surface(mesh: Mesh) -> KDTree | None:
+    """Points of what was measured or predicted, one per ``SEEN_CELL_M``; None where there is nothing."""
+    points = mesh.vertices[_is_seen(mesh)]
+    if not len(points):
+        return None
+    cells = np.floor(points / SEEN_CELL_M).astype(np.int64)
+    return KDTree(points[np.unique(cells, axis=0, return_index=True)[1]])
+
+
+def depth_within_reach(
+    depth: NDArray[np.float32], hole: NDArray[np.bool_], camera: Camera, T_world_camera: Matrix, seen: KDTree | None
+) -> NDArray[np.float32]:
+    """Depth [H, W], NaN at pixels of the hole whose surface is farther than ``FARTHEST_M`` from all that was seen."""
+    if seen is None:
+        return depth
+    rows, columns = np.nonzero(hole & np.isfinite(depth))
+    places = transform_points(T_world_camera, camera.back_project(depth)[rows, columns])
+    far = np.isinf(seen.query(places, distance_upper_bound=FARTHEST_M)[0])
+    result = depth.copy()
+    result[rows[far], columns[far]] = np.nan
+    return result
+
+
+def _is_seen(mesh: Mesh) -> NDArray[np.bool_]:
+    return np.asarray((mesh.provenance == Provenance.MEASURED) | (mesh.provenance == Provenance.PREDICTED))
+
+
 def _seen_patches(mesh: Mesh) -> _Patches:
-    seen = (mesh.provenance == Provenance.MEASURED) | (mesh.provenance == Provenance.PREDICTED)
-    corners = mesh.vertices[mesh.triangles[seen[mesh.triangles].all(1)]].astype(np.float64)
+    corners = mesh.vertices[mesh.triangles[_is_seen(mesh)[mesh.triangles].all(1)]].astype(np.float64)
     crossed = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     doubled = np.linalg.norm(crossed, axis=1)
     kept = doubled > 1e-9

@@ -1,8 +1,11 @@
-"""Room layout from one image: a projective map between the image and one fixed picture of a box room.
+"""Room layout from one image: classes of its places, and a projective map to one fixed picture of a box room.
 
 After ST-RoomNet (CVPRW 2023) and spatial transformers (Jaderberg et al., 2015): eight numbers theta make the matrix
 H = [theta, 1] of 3x3, which takes every place of the image to a place of the reference picture, where its class is
-looked up. All layouts that come out are therefore those of a box room. With fresh weights H is the identity.
+looked up. All layouts of such a map are those of a box room. With fresh weights H is the identity.
+
+Unlike there, the classes of places are told first, by a U-shaped network that looks around the whole image, and theta
+is read off them: few rooms teach where floors end, but not eight numbers of a homography.
 
 Classes: 1 front wall, 2 left wall, 3 right wall, 4 floor, 5 ceiling (``completion.layout`` names them).
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +22,7 @@ from torch.nn import functional as F
 
 from showroom_ros.errors import SettingsError
 from showroom_ros.networks.kind import NetworkKind
-from showroom_ros.networks.layers import ConvBlock, Residual
+from showroom_ros.networks.layers import ConvBlock, Residual, norm
 
 CLASSES = 5
 REFERENCE_PX = 400
@@ -27,20 +31,36 @@ _FRONT_CENTRE_PX, _FRONT_REACH_PX = 200, 49
 """The front wall is the square of rows and columns 151 to 249."""
 
 
+class LayoutPrediction(NamedTuple):
+    """What is said of images.
+
+    Attributes:
+        theta: float [B, 8], row by row of H.
+        logits: float [B, 5, h, w], of classes 1 to 5 at a quarter of the size the network sees.
+    """
+
+    theta: Tensor
+    logits: Tensor
+
+
 @dataclass(frozen=True)
 class RoomLayoutSettings:
     """Everything that shapes the network.
 
     Attributes:
         width, height: of the image as the network sees it, pixels; multiples of ``stride``.
-        widths: channels at 1/2, 1/4... of it; multiples of 8 from 16 on.
-        hidden: width of the last hidden layer.
+        widths: channels at 1/2, 1/4... of it, two or more; multiples of 8 from 16 on.
+        attention: blocks of attention at the coarsest resolution.
+        heads: of the attention; the last width is a multiple.
+        hidden: width of the layer that theta is read off.
     """
 
-    width: int = 128
-    height: int = 96
-    widths: tuple[int, ...] = (32, 64, 96, 128, 160)
-    hidden: int = 256
+    width: int = 96
+    height: int = 72
+    widths: tuple[int, ...] = (16, 48, 96)
+    attention: int = 1
+    heads: int = 4
+    hidden: int = 128
 
     @property
     def stride(self) -> int:
@@ -48,44 +68,101 @@ class RoomLayoutSettings:
         return 2 ** len(self.widths)
 
 
-PRESETS = {"tiny": RoomLayoutSettings(32, 24, (8, 16, 16), 32), "small": RoomLayoutSettings()}
+PRESETS = {"tiny": RoomLayoutSettings(32, 24, (8, 16, 16), 1, 2, 32), "small": RoomLayoutSettings()}
 
 
 class RoomLayoutNet(nn.Module):
-    """Finds theta; see the module's text."""
+    """Finds classes and theta; see the module's text."""
 
     def __init__(self, settings: RoomLayoutSettings) -> None:
         """Fresh weights; with them theta is that of the identity.
 
         Raises:
-            SettingsError: the image is no multiple of the stride.
+            SettingsError: the image is no multiple of the stride, or there are too few widths.
         """
         super().__init__()
-        stride = settings.stride
+        stride, widths, last = settings.stride, settings.widths, settings.widths[-1]
         if settings.width % stride or settings.height % stride:
             raise SettingsError(
                 f"width x height is {settings.width}x{settings.height}, expected multiples of {stride}, 2 to the "
                 f"number of widths"
             )
+        if len(widths) < 2 or last % settings.heads:
+            raise SettingsError(f"widths are {widths}, expected two or more, the last a multiple of {settings.heads}")
         self.settings = settings
-        first, last = settings.widths[0], settings.widths[-1]
-        self.enter = nn.Sequential(ConvBlock(3, first, 2), ConvBlock(first, first))
-        self.down = nn.Sequential(
-            *(nn.Sequential(ConvBlock(fine, coarse, 2), Residual(coarse)) for fine, coarse in pairwise(settings.widths))
+        self.enter = nn.Sequential(ConvBlock(5, widths[0], 2), ConvBlock(widths[0], widths[0]))
+        self.down = nn.ModuleList(
+            nn.Sequential(ConvBlock(fine, coarse, 2), Residual(coarse)) for fine, coarse in pairwise(widths)
         )
-        cells = (settings.width // stride) * (settings.height // stride)
-        self.think = nn.Sequential(nn.Flatten(), nn.Linear(cells * last, settings.hidden), nn.ReLU())
+        self.everywhere = nn.Sequential(*(AttentionBlock(last, settings.heads) for _ in range(settings.attention)))
+        up = list(pairwise(reversed(widths[1:])))  # up to a quarter
+        self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for coarse, fine in up)
+        self.up = nn.ModuleList(Residual(fine) for _, fine in up)
+        self.classes = nn.Conv2d(widths[1], CLASSES, 1)
+        cells = settings.width * settings.height // stride**2
+        self.think = nn.Sequential(nn.Flatten(), nn.Linear(cells * CLASSES, settings.hidden), nn.ReLU())
         self.leave = nn.Linear(settings.hidden, 8)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Theta float [B, 8], row by row of H, of images float [B, 3, H, W], RGB in 0..1, of any size."""
+    def forward(self, images: Tensor) -> LayoutPrediction:
+        """Classes and theta of images float [B, 3, H, W], RGB in 0..1, of any size."""
         size = self.settings.height, self.settings.width
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-        correction = self.leave(self.think(self.down(self.enter(images * 4 - 2))))
-        return correction + correction.new_tensor([1, 0, 0, 0, 1, 0, 0, 0])
+        kept = [self.enter(torch.cat([images * 4 - 2, _places_of(images)], 1))]
+        for down in self.down:
+            kept.append(down(kept[-1]))
+        x = self.everywhere(kept.pop())
+        cells = x.shape[-2:]
+        for narrow, up in zip(self.narrow, self.up, strict=True):
+            x = up(kept.pop() + F.interpolate(narrow(x), scale_factor=2, mode="bilinear", align_corners=False))
+        logits = self.classes(x)
+        correction = self.leave(self.think(F.adaptive_avg_pool2d(logits.detach().softmax(1), cells)))
+        return LayoutPrediction(correction + correction.new_tensor([1, 0, 0, 0, 1, 0, 0, 0]), logits)
+
+
+class AttentionBlock(nn.Module):
+    """Every place looks at every other, then thinks for itself; starts as the identity.
+
+    A convolution per channel tells places apart before they look (Chu et al., conditional positions, 2021): unlike
+    a table of positions it fits any size.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        """``channels`` are shared out to ``heads``."""
+        super().__init__()
+        self.heads = heads
+        self.place = nn.Conv2d(channels, channels, 3, 1, 1, groups=channels)
+        self.look_norm, self.think_norm = norm(channels), norm(channels)
+        self.look_in, self.look_out = nn.Conv2d(channels, 3 * channels, 1), _zero(nn.Conv2d(channels, channels, 1))
+        self.think = nn.Sequential(
+            nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), _zero(nn.Conv2d(2 * channels, channels, 1))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [B, C, h, w] to the same shape."""
+        batch, channels, height, width = x.shape
+        y = self.look_norm(x)
+        asked = self.look_in(y + self.place(y)).view(batch, 3, self.heads, channels // self.heads, height * width)
+        query, key, value = asked.transpose(-1, -2).unbind(1)
+        found = F.scaled_dot_product_attention(query, key, value)
+        x = x + self.look_out(found.transpose(-1, -2).reshape(batch, channels, height, width))
+        return x + self.think(self.think_norm(x))
+
+
+def _zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights that give zero."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _places_of(images: Tensor) -> Tensor:
+    """Places of the pixels, x and y in [-1, 1], float [B, 2, H, W]: walls are told apart by where they are."""
+    y, x = (torch.linspace(-1, 1, size, device=images.device, dtype=images.dtype) for size in images.shape[-2:])
+    return torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))]).expand(len(images), -1, -1, -1)
 
 
 def reference_picture() -> Tensor:
@@ -162,4 +239,10 @@ def layout_classes(theta: Tensor, height: int, width: int) -> Tensor:
     return reference_picture().to(theta.device)[row, column]
 
 
-KIND = NetworkKind("room_layout", 1, RoomLayoutSettings, PRESETS, RoomLayoutNet)
+def dense_classes(logits: Tensor, height: int, width: int) -> Tensor:
+    """The likeliest class at every pixel of an image, uint8 [B, height, width], of logits float [B, 5, h, w]."""
+    fine = F.interpolate(logits.float(), (height, width), mode="bilinear", align_corners=False)
+    return (fine.argmax(1) + 1).to(torch.uint8)
+
+
+KIND = NetworkKind("room_layout", 2, RoomLayoutSettings, PRESETS, RoomLayoutNet)

@@ -21,8 +21,10 @@ from showroom_ros.training.warped_holes import random_camera, seen_through, warp
 
 HOLE_SHARE = (0.02, 0.85)
 """Least and largest part of an image to be filled."""
-SSIM_WINDOW = 7
-"""Pixels."""
+FADE, FADE_STEPS = 0.6, 8
+"""An error counts ``1 / (1 + FADE * n)`` at ``2 n`` pixels from what is known, n up to ``FADE_STEPS``: far away nobody
+can tell what is there, and errors that cannot be helped would drown the others."""
+_COLOUR_FLOOR, _SQUARE_FLOOR = 0.01, 1e-4
 
 
 def _two_views() -> ClipSettings:
@@ -37,9 +39,7 @@ class InpaintingTaskSettings:
     view_share: float = setting(0.4, "share of holes that are what the second image did not see", minimum=0.0, maximum=1.0)  # fmt: skip  # noqa: E501
     turn_share: float = setting(0.4, "share of the other holes left by a turn in place", minimum=0.0, maximum=1.0)
     wider_px: int = setting(2, "holes are made wider by up to this", minimum=0, maximum=64)
-    pyramid_weight: float = setting(1.0, "of the difference at 1/2, 1/4 and 1/8", minimum=0.0)
-    slope_weight: float = setting(0.5, "of the difference of slopes", minimum=0.0)
-    ssim_weight: float = setting(0.2, "of one minus the structural similarity", minimum=0.0)
+    log_weight: float = setting(0.5, "of the logarithm of the mean squared error", minimum=0.0)
 
 
 class InpaintingTask:
@@ -65,15 +65,15 @@ class InpaintingTask:
         """Nothing changes with the step."""
 
     def loss(self, network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
-        """See ``losses``; and the ratio of signal to noise in holes, also that of the fill the network starts from."""
+        """See ``losses``; and the ratio of signal to noise in holes, also that of the smooth fill."""
         truth, known = batch["image"], batch["known"]
         filled = network(truth * known, known).float()
-        parts = losses(filled, truth, ~known)
-        total = parts["l1"] + self.settings.pyramid_weight * parts["pyramid"]
-        total = total + self.settings.slope_weight * parts["slope"] + self.settings.ssim_weight * parts["dssim"]
+        fill = smooth_fill(truth, known)
+        parts = losses(filled, truth, fill, ~known)
+        total = parts["ratio"] + self.settings.log_weight * parts["log_ratio"]
         with torch.no_grad():
             parts["psnr_db"] = hole_psnr_db(filled, truth, ~known)
-            parts["smooth_psnr_db"] = hole_psnr_db(smooth_fill(truth, known), truth, ~known)
+            parts["smooth_psnr_db"] = hole_psnr_db(fill, truth, ~known)
         return {"loss": total, **parts}
 
     def picture(self, network: nn.Module, batch: Batch) -> NDArray[np.uint8]:
@@ -132,36 +132,36 @@ def made_up_known(clip: Batch, settings: InpaintingTaskSettings, rng: Generator)
     return known
 
 
-def losses(filled: Tensor, truth: Tensor, hole: Tensor) -> dict[str, Tensor]:
-    """Differences in the holes: of colours, of their means at 1/2, 1/4 and 1/8, of slopes, of structure.
+def losses(filled: Tensor, truth: Tensor, fill: Tensor, hole: Tensor) -> dict[str, Tensor]:
+    """Errors in each image's hole as a share of those of the smooth fill, so that easy images count as hard ones do.
 
     Args:
         filled: float [B, 3, H, W], ``truth`` outside of ``hole``.
         truth: float [B, 3, H, W].
+        fill: float [B, 3, H, W], of ``smooth_fill``.
         hole: bool [B, 1, H, W].
+
+    Returns:
+        Means over images: ``ratio`` of the absolute errors, which count by ``weights``, and ``log_ratio`` of the mean
+        squared ones, which count alike.
     """
-    difference, weight = filled - truth, hole.float()
-    area = weight.sum().clamp(min=1)
-    slopes = (difference.diff(dim=-1).abs().sum() + difference.diff(dim=-2).abs().sum()) / (6 * area)
-    return {
-        "l1": difference.abs().sum() / (3 * area),
-        "pyramid": torch.stack([_mean_at(difference, weight, size) for size in (2, 4, 8)]).mean(),
-        "slope": slopes,
-        "dssim": ((1 - structural_similarity(filled, truth)) * weight).sum() / (3 * area),
-    }
+    weight = weights(hole)
+    colour, square = _errors(filled - truth, hole, weight)
+    with torch.no_grad():
+        fill_colour, fill_square = _errors(fill - truth, hole, weight)
+    ratio = (colour / (fill_colour + _COLOUR_FLOOR)).mean()
+    log_ratio = ((square + _SQUARE_FLOOR) / (fill_square + _SQUARE_FLOOR)).log().mean()
+    return {"ratio": ratio, "log_ratio": log_ratio}
 
 
-def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM (Wang et al., 2004) of each pixel's window of equal weights, float [B, 3, H, W]; 1 where they are alike."""
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, SSIM_WINDOW, 1, SSIM_WINDOW // 2, count_include_pad=False)
-
-    mean_a, mean_b = mean(a), mean(b)
-    variance_a, variance_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
-    covariance = mean(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
-    return luminance * (2 * covariance + 0.03**2) / (variance_a + variance_b + 0.03**2)
+def weights(hole: Tensor) -> Tensor:
+    """What an error at each pixel counts, float [B, 1, H, W]; 0 where not in ``hole``, see ``FADE``."""
+    reached = 1 - F.max_pool2d(hole.float(), 2, ceil_mode=True)
+    falls = torch.ones_like(reached)
+    for _ in range(FADE_STEPS):
+        reached = F.max_pool2d(reached, 3, 1, 1)
+        falls = falls + FADE * (1 - reached)
+    return F.interpolate(1 / falls, scale_factor=2)[..., : hole.shape[-2], : hole.shape[-1]] * hole
 
 
 def hole_psnr_db(filled: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
@@ -170,10 +170,16 @@ def hole_psnr_db(filled: Tensor, truth: Tensor, hole: Tensor) -> Tensor:
     return -10 * (error / (3 * hole.flatten(1).sum(1).clamp(min=1))).clamp(min=1e-10).log10().mean()
 
 
-def _mean_at(difference: Tensor, weight: Tensor, size: int) -> Tensor:
-    """Mean absolute difference of the means over squares, each as far as it is a hole."""
-    coarse = F.avg_pool2d(difference, size, ceil_mode=True).abs().sum()
-    return coarse / (3 * F.avg_pool2d(weight, size, ceil_mode=True).sum().clamp(min=1))
+def _errors(difference: Tensor, hole: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each image [B]: absolute error, also of means over squares of 2, 4 and 8 pixels, and mean squared error."""
+    square = (difference.square() * hole).flatten(1).sum(1) / (3 * hole.flatten(1).sum(1).clamp(min=1))
+    area = 3 * weight.flatten(1).sum(1).clamp(min=1e-6)
+    difference = difference * weight
+    colour = difference.abs().flatten(1).sum(1)
+    for size in (2, 4, 8):
+        difference = F.avg_pool2d(difference, 2, ceil_mode=True)
+        colour = colour + difference.abs().flatten(1).sum(1) * size**2
+    return colour / (4 * area), square
 
 
 TASK = TaskKind(KIND, InpaintingTaskSettings, InpaintingTask)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from showroom_ros.cli.main import COMMANDS, main
 from showroom_ros.datasets.synthetic.sequence import SyntheticSequence
 from showroom_ros.scene.mesh_files import load_mesh
+from showroom_ros.scene.view import Provenance
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,25 @@ def test_mistakes_are_one_line(
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith(f"showroom {arguments[0]}:")
     assert expected in message
+
+
+def test_reconstruct_completes_what_nobody_saw(bag: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = [
+        "--set",
+        "map.voxel_size_m=0.04",
+        "--set",
+        "completion.max_views=2",
+        "--set",
+        "completion.image_width=96",
+    ]
+    assert main(["reconstruct", str(bag), "--complete", "--peer", "none", "--out", str(out), *settings]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["views_generated"] == 2
+    seen, whole = load_mesh(out / "mesh.ply"), load_mesh(out / "completed.ply")
+    assert not (seen.provenance == Provenance.GENERATED).any()
+    assert (whole.provenance == Provenance.GENERATED).mean() > 0.05
+    kept = whole.vertices[whole.provenance != Provenance.GENERATED]
+    apart = KDTree(kept).query(seen.vertices)[0]
+    assert np.quantile(apart, 0.99) < 0.01
+    assert main(["reconstruct", str(bag), str(tmp_path), "--complete", "--out", str(out)]) != 0

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from showroom_ros.completion.structure import LEAST_M2, REACH_M, Plane, depth_on_planes, planes_of_mesh
+from showroom_ros.completion.structure import (
+    FARTHEST_M,
+    LEAST_M2,
+    REACH_M,
+    Plane,
+    Structure,
+    depth_on_planes,
+    planes_of_mesh,
+)
 from showroom_ros.geometry.camera import assumed_camera
 from showroom_ros.geometry.se3 import look_at
 from showroom_ros.scene.mesh import Mesh
@@ -140,3 +148,21 @@ def test_free_space_and_what_is_far_from_the_seen_part_get_no_plane():
     assert np.array_equal(depth_on_planes(rough, hole, CAMERA, POSE, [], nowhere), rough)
     unknown = np.full_like(rough, np.nan)
     assert np.isnan(depth_on_planes(unknown, hole, CAMERA, POSE, planes, nowhere)).all()
+
+
+def test_nothing_is_left_far_from_what_was_seen():
+    truth = box_depth(POSE)
+    hole = np.zeros(truth.shape, bool)
+    hole[:, 30:] = True
+    structure = Structure.of_mesh(WALL, UP, on_planes=False)
+    left = structure.fitted(truth, hole, CAMERA, POSE, nowhere)
+    places = CAMERA.back_project(truth) @ POSE[:3, :3].T + POSE[:3, 3]
+    nearest = np.linalg.norm(places - np.clip(places, (0, 0, 0), (0, 3, 2.5)), axis=-1)
+    assert np.array_equal(left[~hole], truth[~hole])
+    assert np.isnan(left[hole & (nearest > FARTHEST_M + 0.1)]).all()
+    near = hole & (nearest < FARTHEST_M - 0.1)
+    assert np.array_equal(left[near], truth[near])
+    assert near.sum() > 100
+    assert (hole & (nearest > FARTHEST_M + 0.1)).sum() > 100
+    nothing = Structure.of_mesh(Mesh.empty(), UP)
+    assert np.array_equal(nothing.fitted(truth, hole, CAMERA, POSE, nowhere), truth)

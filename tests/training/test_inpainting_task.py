@@ -8,18 +8,19 @@ import torch
 from test_clips import Room
 
 from showroom_ros.evaluation.image import psnr_db
-from showroom_ros.networks.inpainting import PRESETS, InpaintingNet
+from showroom_ros.networks.inpainting import PRESETS, InpaintingNet, smooth_fill
 from showroom_ros.training.clips import Clips, ClipSettings
 from showroom_ros.training.inpainting import (
+    FADE,
+    FADE_STEPS,
     HOLE_SHARE,
-    SSIM_WINDOW,
     ImagesWithHoles,
     InpaintingTask,
     InpaintingTaskSettings,
     hole_psnr_db,
     losses,
     made_up_known,
-    structural_similarity,
+    weights,
 )
 from showroom_ros.training.scenes import RecordedScene
 from showroom_ros.training.warped_holes import warped_depth
@@ -71,18 +72,29 @@ def test_without_depth_half_of_the_image_is_the_hole(clips):
     assert not known[:, 32:].any()
 
 
-def test_the_truth_has_no_loss_and_what_is_known_has_no_weight(batch):
+def test_the_truth_has_no_loss_and_the_fill_is_the_measure(batch):
     truth, hole = batch["image"], ~batch["known"]
-    assert all(float(part) == pytest.approx(0, abs=1e-6) for part in losses(truth, truth, hole).values())
+    fill = smooth_fill(truth, ~hole)
+    perfect = losses(truth, truth, fill, hole)
+    assert float(perfect["ratio"]) == 0
+    assert float(perfect["log_ratio"]) < -1
+    same = losses(fill, truth, fill, hole)
+    assert 0.5 < float(same["ratio"]) < 1
+    assert float(same["log_ratio"]) == pytest.approx(0, abs=1e-6)
     assert float(hole_psnr_db(truth, truth, hole)) == pytest.approx(100)
-    off = torch.where(hole, truth + 0.1, truth)
-    parts = losses(off, truth, hole)
-    assert float(parts["l1"]) == pytest.approx(0.1, rel=1e-4)
-    assert float(parts["pyramid"]) == pytest.approx(0.1, rel=1e-4)
-    noisy = torch.where(hole, truth + 0.1 * (torch.arange(64) % 2 * 2 - 1), truth)
-    assert float(losses(noisy, truth, hole)["pyramid"]) < 0.4 * float(parts["pyramid"])
-    assert float(losses(noisy, truth, hole)["slope"]) > 2 * float(parts["slope"])
-    assert float(losses(noisy, truth, hole)["dssim"]) > float(parts["dssim"])
+    half = losses((truth + fill) / 2, truth, fill, hole)
+    assert float(half["ratio"]) == pytest.approx(float(same["ratio"]) / 2, rel=1e-4)
+    assert -np.log(4) < float(half["log_ratio"]) < -0.8
+
+
+def test_an_error_far_from_what_is_known_counts_less():
+    hole = torch.zeros(1, 1, 32, 65, dtype=torch.bool)
+    hole[..., 8:] = True
+    weight = weights(hole)
+    assert weight.shape == hole.shape
+    assert not weight[..., :8].any()
+    expected = 1 / (1 + FADE * ((torch.arange(8, 65) - 8) // 2).clamp(max=FADE_STEPS))
+    assert torch.allclose(weight[0, 0, :, 8:], expected.expand(32, -1), atol=1e-6)
 
 
 def test_psnr_in_the_hole_is_that_of_its_pixels():
@@ -95,21 +107,6 @@ def test_psnr_in_the_hole_is_that_of_its_pixels():
     assert found == pytest.approx(psnr_db(guess[:, 10:], truth[:, 10:]), abs=1e-3)
 
 
-def test_similarity_is_that_of_each_window():
-    generator = np.random.default_rng(0)
-    a, b = generator.random((2, 12, 15))
-    tensors = [torch.from_numpy(x)[None, None].expand(1, 3, -1, -1) for x in (a, b)]
-    found = structural_similarity(*tensors)[0, 1]
-    reach = SSIM_WINDOW // 2
-    for row, column in ((0, 0), (5, 7), (11, 14), (2, 13)):
-        part = slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1)
-        x, y = a[part], b[part]
-        expected = (2 * x.mean() * y.mean() + 1e-4) / (x.mean() ** 2 + y.mean() ** 2 + 1e-4)
-        expected *= (2 * ((x - x.mean()) * (y - y.mean())).mean() + 9e-4) / (x.var() + y.var() + 9e-4)
-        assert float(found[row, column]) == pytest.approx(expected, rel=1e-6)
-    assert structural_similarity(tensors[0], tensors[0]).allclose(torch.ones(1, dtype=torch.float64))
-
-
 def test_steps_on_one_batch_lower_its_loss(batch):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -118,13 +115,13 @@ def test_steps_on_one_batch_lower_its_loss(batch):
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
     parts = {}
     history = []
-    for step in range(30):
+    for step in range(10):
         parts = task.loss(network, batch, step)
         optimizer.zero_grad()
         parts["loss"].backward()
         optimizer.step()
         history.append({name: float(value.detach()) for name, value in parts.items()})
-    assert history[0]["psnr_db"] == pytest.approx(history[0]["smooth_psnr_db"], abs=1e-4)  # it starts there
-    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
-    assert history[-1]["psnr_db"] > history[-1]["smooth_psnr_db"] + 1
+    assert history[0]["psnr_db"] == pytest.approx(history[0]["smooth_psnr_db"], abs=0.1)  # it starts there
+    assert history[-1]["loss"] < 0.97 * history[0]["loss"]
+    assert history[-1]["psnr_db"] > history[-1]["smooth_psnr_db"] + 0.1
     assert task.picture(network, batch).shape == (2 * 48, 4 * 64, 3)

@@ -117,13 +117,14 @@ class RoomSettings:
             raise InputError(f"clutter is {self.clutter}, expected 0 to 3")
 
 
-def make_room(seed: int, settings: RoomSettings | None = None, device: str = "cpu") -> Room:
+def make_room(seed: int, settings: RoomSettings | None = None, device: str = "cpu", *, furnished: bool = True) -> Room:
     """Makes the room of a seed.
 
     Args:
         seed: not negative; the same seed gives the same room on the same device.
         settings: what kind of room; None = the defaults.
         device: torch device that computes the light.
+        furnished: whether it has furniture and light; the walls are the same without, and made in no time.
 
     Raises:
         InputError: a negative seed or an unknown device.
@@ -137,6 +138,8 @@ def make_room(seed: int, settings: RoomSettings | None = None, device: str = "cp
     home = make_home(rng, kinds, settings.shape)
     library = AssetLibrary(settings.assets) if settings.assets is not None else None
     images = tuple(image_files(settings.textures)) if settings.textures is not None else ()
+    if not furnished:
+        return _bare(home, palette, seed)
     furniture = [
         furnish(np.random.default_rng([seed, 4, number]), plan, palette.room(number), library, images, settings.clutter)
         for number, plan in enumerate(home.rooms)
@@ -158,6 +161,12 @@ class Instance:
     category: str
     layout: Layout
     surfaces: list[Surface]
+
+
+def _bare(plan: Home, palette: Palette, seed: int) -> Room:
+    shell, _ = build_shell(np.random.default_rng([seed, 2]), plan, palette, frozenset())
+    instances = [Instance(category, Layout[layout.upper()], surfaces) for category, layout, surfaces in shell]
+    return _joined(instances, plan, [], seed)
 
 
 def _assembled(plan: Home, furnished: list[list[Placed]], palette: Palette, seed: int, device: str) -> Room:
