@@ -74,9 +74,11 @@ class Monocular(Protocol):
 
     Attributes:
         inverse: whether it says inverse depth.
+        is_metric: whether it says metres, so that an image without any depth has a scale.
     """
 
     inverse: bool
+    is_metric: bool
 
     def predict(self, image: NDArray[np.uint8], camera: Camera) -> NDArray[np.float32]:
         """Depth or inverse depth float32 [H, W] of an image uint8 [H, W, 3], RGB, finite everywhere."""
@@ -84,22 +86,37 @@ class Monocular(Protocol):
 
 
 class AlignedCompleter:
-    """Monocular depth, aligned to the depth that is known; implements ``completion.backends.DepthCompleter``."""
+    """Monocular depth, aligned to the depth that is known; implements ``completion.backends.DepthCompleter``.
 
-    needs_depth = True
+    Where nothing is known, a metric network's word is taken; relative depth has no scale then, and is refused.
+    """
 
     def __init__(self, name: str, monocular: Monocular) -> None:
         """Asks ``monocular``."""
-        self.name, self._monocular = name, monocular
+        self.name, self._monocular, self.needs_depth = name, monocular, not monocular.is_metric
 
     def complete(self, image: NDArray[np.uint8], depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
         """See ``DepthCompleter``."""
-        check_image_and_depth(image, depth, camera, needs_depth=True)
+        check_image_and_depth(image, depth, camera, needs_depth=False)
         known = np.isfinite(depth)
         if known.all():
             return depth.copy()
+        if not known.any() and self.needs_depth:
+            raise InputError(
+                f"no pixel has depth, and depth of '{self.name}' is relative: expected some measured depth to align it "
+                "to, or a network that says metres"
+            )
         prediction = self._monocular.predict(image, camera)
+        if not known.any():
+            return _metres(prediction, inverse=self._monocular.inverse)
         return np.where(known, depth, aligned(prediction, depth, inverse=self._monocular.inverse))
+
+
+def _metres(prediction: NDArray, *, inverse: bool) -> NDArray[np.float32]:
+    values = 1 / np.maximum(prediction, 1e-3) if inverse else prediction
+    if not (np.isfinite(values).all() and (values > 0).any()):
+        raise InputError("the prediction is not finite everywhere, or nowhere positive: expected depth in metres")
+    return np.maximum(values, values[values > 0].min()).astype(np.float32)
 
 
 def aligned(prediction: NDArray, depth: NDArray[np.float32], *, inverse: bool) -> NDArray[np.float32]:

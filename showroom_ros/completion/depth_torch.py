@@ -86,7 +86,7 @@ class NetworkCompleter:
 class NetworkMonocular:
     """The network of this package asked without depth; implements ``completion.depth.Monocular``."""
 
-    inverse = False
+    inverse, is_metric = False, True
 
     def __init__(self, completer: NetworkCompleter) -> None:
         """Asks ``completer``."""
@@ -102,7 +102,7 @@ class TransformersMonocular:
     """A network for depth of ``transformers`` from a folder; implements ``completion.depth.Monocular``.
 
     Networks whose configuration says ``depth_estimation_type: relative`` (Depth Anything), and those of the families
-    MiDaS and DPT, say inverse depth.
+    MiDaS and DPT, say inverse depth; those that say ``metric``, and ZoeDepth and Depth Pro, say metres.
     """
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
@@ -127,6 +127,7 @@ class TransformersMonocular:
         kind = getattr(model.config, "depth_estimation_type", None)
         family = str(getattr(model.config, "model_type", ""))
         self.inverse = str(kind) == "relative" if kind is not None else family in ("dpt", "midas")
+        self.is_metric = str(kind) == "metric" if kind is not None else family in ("zoedepth", "depth_pro")
 
     @torch.inference_mode()
     def predict(self, image: NDArray[np.uint8], camera: Camera) -> NDArray[np.float32]:

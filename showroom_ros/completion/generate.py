@@ -32,6 +32,8 @@ SUPPORT_VIEW_MIN_NEW = 1e-3
 """Support views with fewer new pixels than this part add nothing and are left out."""
 
 _LEAST_SIDE_PX = 16
+_MOST_STRETCHED = 3.0
+"""Ratio of an image's sides from which on it is taken for a panorama, which no pinhole camera makes."""
 
 Progress = Callable[[int, int], None]
 """Called with how many views are done and how many there are."""
@@ -255,6 +257,11 @@ def _prepared(
     if image.ndim != 3 or min(image.shape[:2]) < _LEAST_SIDE_PX:
         raise InputError(f"the image is {image.shape}, expected (H, W, 3) of at least {_LEAST_SIDE_PX} pixels a side")
     height, width = image.shape[:2]
+    if max(height, width) >= _MOST_STRETCHED * min(height, width):
+        raise InputError(
+            f"the image is {width}x{height}, taken for a panorama: expected a pinhole camera's, one side less than "
+            f"{_MOST_STRETCHED:g} times the other"
+        )
     whole = camera or Camera(width, height, width, width, (width - 1) / 2, (height - 1) / 2)
     check_image(image, whole, "the image")
     check_plane(first_depth, whole, np.float32, "first_depth")

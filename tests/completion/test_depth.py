@@ -228,3 +228,30 @@ def test_a_folder_without_a_network_is_refused(tmp_path):
         make_depth_completer(f"transformers:{tmp_path}")
     with pytest.raises(WeightsError, match="no such folder"):
         make_depth_completer(f"transformers:{tmp_path / 'nothing'}")
+
+
+class MadeUpMonocular:
+    def __init__(self, *, inverse, is_metric, values):
+        self.inverse, self.is_metric, self.values = inverse, is_metric, values
+
+    def predict(self, image, camera):
+        return self.values
+
+
+def test_metric_depth_may_begin_with_nothing_and_relative_depth_may_not():
+    camera, image = Camera(8, 6, 8.0, 8.0, 3.5, 2.5), np.zeros((6, 8, 3), np.uint8)
+    values = np.linspace(1, 3, 48, dtype=np.float32).reshape(6, 8)
+    nothing = np.full((6, 8), np.nan, np.float32)
+    metric = AlignedCompleter("metric", MadeUpMonocular(inverse=False, is_metric=True, values=values))
+    assert not metric.needs_depth
+    np.testing.assert_array_equal(metric.complete(image, nothing, camera), values)
+    some = np.where(values < 2, 2 * values, np.float32(np.nan))
+    np.testing.assert_allclose(metric.complete(image, some, camera), 2 * values, rtol=1e-3)
+    relative = AlignedCompleter("theirs", MadeUpMonocular(inverse=True, is_metric=False, values=1 / values))
+    assert relative.needs_depth
+    with pytest.raises(InputError, match="depth of 'theirs' is relative"):
+        relative.complete(image, nothing, camera)
+    np.testing.assert_allclose(relative.complete(image, some, camera), 2 * values, rtol=1e-3)
+    bad = AlignedCompleter("bad", MadeUpMonocular(inverse=False, is_metric=True, values=-values))
+    with pytest.raises(InputError, match="nowhere positive"):
+        bad.complete(image, nothing, camera)

@@ -223,6 +223,7 @@ NARROW = Camera(64, 48, 200.0, 200.0, 31.5, 23.5)
     [
         ({"image": np.zeros((48, 64), np.uint8)}, "the image is (48, 64)"),
         ({"image": np.zeros((8, 64, 3), np.uint8)}, "at least 16 pixels"),
+        ({"image": np.zeros((64, 192, 3), np.uint8), "camera": None}, "192x64, taken for a panorama"),
         ({"image": IMAGE.astype(float)}, "float64"),
         ({"camera": CAMERA}, "its camera_info says 192x144"),
         ({"mode": "ring"}, "'ring' is unknown"),

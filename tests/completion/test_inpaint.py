@@ -144,6 +144,9 @@ def test_diffusion_is_told_the_prompt_the_seed_and_a_wider_hole(backends):
     assert not np.array_equal(one, inpainter.inpaint(image, known, prompt="a kitchen", seed=2))
     call = PIPELINE.calls[0]
     assert (call["prompt"], call["num_inference_steps"]) == ("a kitchen", 30)
+    for prompt in ("", "eine K\u00fcche, \u53f0\u6240"):
+        inpainter.inpaint(image, known, prompt=prompt, seed=1)
+        assert PIPELINE.calls[-1]["prompt"] == prompt
     mask = call["mask_image"][0, 0, :37, :51].numpy() > 0.5
     assert mask[10:, 23:].all()
     assert not mask[:, :23].any()
