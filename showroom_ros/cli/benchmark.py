@@ -265,12 +265,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measured(benchmark: Benchmark, arguments: argparse.Namespace) -> BenchmarkResult:
-    try:
-        module = importlib.import_module(f"showroom_ros.benchmarks.{arguments.name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"showroom_ros.benchmarks.{arguments.name}":
-            raise
-        raise InputError(f"benchmark {arguments.name} does not come with this installation") from error
+    module = importlib.import_module(f"showroom_ros.benchmarks.{arguments.name}")
     given = {name: option.value(arguments, module) for name, option in benchmark.options.items()}
     if benchmark.says:
         given["say"] = lambda what: print(what, file=sys.stderr, flush=True)

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "several processes: torchrun --nproc-per-node N -m showroom_ros.cli.main train ... ; the recipe's batch is "
         "that of each process"
     )
-    parser.add_argument("network", metavar="NETWORK", help="plane_sweep, ioar")
+    parser.add_argument(
+        "network", metavar="NETWORK", help="plane_sweep, ioar, fast3r, depth_completion, inpainting, room_layout"
+    )
     parser.add_argument("--preset", help="size of the network (default: small)")
     parser.add_argument("--data", help="synthetic:train, a folder of 'showroom prepare', scannet:PATH, bag:PATH, ...")
     parser.add_argument("--validation-data", help="used whole; default: what is held back of --data")

@@ -13,7 +13,7 @@ from showroom_ros.completion.completable import CompletableMap
 from showroom_ros.completion.edges import continued_depth
 from showroom_ros.completion.holes import PartialView, partial_view_of_mesh
 from showroom_ros.completion.merge import MergeCounts, generated_part
-from showroom_ros.completion.propose import ProposalSettings, propose
+from showroom_ros.completion.propose import ProposalSettings, Search
 from showroom_ros.completion.structure import Structure
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.scene.view import View
@@ -75,13 +75,19 @@ def complete(
         InputError: no camera so far.
     """
     done = Completion()
-    tried = np.zeros((0, 4, 4))
+    search = Search(scene, poses, camera, up, settings)
     structure = Structure.of_mesh(scene.mesh(), up, on_planes=on_planes)
     progress(done)
     for _ in range(max_views):
-        partial, tried, done.holes_left = next_view(scene, poses, camera, up, tried, settings)
-        if partial is None:
+        mesh = scene.mesh()
+        proposal = search.best(mesh)
+        done.holes_left = 0.0 if proposal is None else proposal.holes
+        if proposal is None:
             break
+        partial = partial_view_of_mesh(mesh, camera, proposal.T_world_camera)
+        if not partial.known.any():
+            done.rejected += 1
+            continue
         image, depth = fill(partial)
         view, counts = put_generated(scene, partial, image, depth, structure)
         if counts.generated:
@@ -107,29 +113,6 @@ def put_generated(
     if counts.generated:
         scene.put(made)
     return made, counts
-
-
-def next_view(
-    scene: CompletableMap,
-    poses: NDArray[np.float64],
-    camera: Camera,
-    up: NDArray[np.float64],
-    tried: NDArray[np.float64],
-    settings: ProposalSettings | None = None,
-) -> tuple[PartialView | None, NDArray[np.float64], float]:
-    """The view to generate next; arguments as ``complete``.
-
-    Returns:
-        What is known of it, None where nothing is missing; ``tried`` [M, 4, 4] with the views that were looked at; and
-        the share of its pixels that shows no surface.
-    """
-    mesh = scene.mesh()
-    for proposal in propose(mesh, scene, poses, camera, up, tried=tried, settings=settings):
-        tried = np.concatenate([tried, proposal.T_world_camera[None]])
-        partial = partial_view_of_mesh(mesh, camera, proposal.T_world_camera)
-        if partial.known.any():
-            return partial, tried, proposal.holes
-    return None, tried, 0.0
 
 
 def filled_by(inpainter: Inpainter, completer: DepthCompleter, *, prompt: str = "", seed: int = 0) -> Fill:

@@ -16,6 +16,7 @@ from showroom_ros.completion.holes import partial_view_of_mesh
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import rotation_angle_deg, turned_about
+from showroom_ros.scene.coverage import packed
 from showroom_ros.scene.mesh import Mesh
 
 Poses = NDArray[np.float64]
@@ -73,39 +74,61 @@ class Proposal:
     score: float
 
 
-def propose(
-    mesh: Mesh,
-    scene: CompletableMap,
-    poses: Poses,
-    camera: Camera,
-    up: NDArray[np.float64],
-    *,
-    tried: Poses | None = None,
-    settings: ProposalSettings | None = None,
-) -> list[Proposal]:
-    """Views worth generating, the best first; none where nothing is missing.
+class Search:
+    """The views worth generating, one after the other, while what is generated fills the map.
 
-    Args:
-        mesh: of the map.
-        scene: knows its free space.
-        poses: float64 [N, 4, 4], the cameras so far, ``T_world_camera``.
-        camera: of the views, undistorted.
-        up: float64 [3], the world's upward axis.
-        tried: float64 [M, 4, 4], views that are not to be proposed again.
-        settings: what a view must be like.
-
-    Raises:
-        InputError: no camera so far, or shapes that do not fit.
+    What is missing of a view gets less with every other one. So a view is judged again only if nothing that was judged
+    since is better than it was when it was judged last (lazy greedy choice, Minoux, 1978); views that were worth
+    nothing, because too little was known beside their holes, are looked at again once nothing else is left.
     """
-    settings = settings or ProposalSettings()
-    if poses.ndim != 3 or poses.shape[1:] != (4, 4) or not len(poses):
-        raise InputError(f"poses are {poses.shape}, expected (N, 4, 4) with one camera or more")
-    small = camera.scaled(settings.width_px, max(8, round(camera.height / camera.width * settings.width_px)))
-    candidates = np.concatenate([turned(poses, up, settings), placed(poses, up, scene, settings)])
-    fresh = candidates if tried is None else _untried(candidates, tried)
-    coarse = clustered(mesh, settings.cell_m)
-    judged = [_judged(coarse, small, pose, settings) for pose in fresh]
-    return sorted((one for one in judged if one is not None), key=lambda proposal: -proposal.score)
+
+    def __init__(
+        self,
+        scene: CompletableMap,
+        poses: Poses,
+        camera: Camera,
+        up: NDArray[np.float64],
+        settings: ProposalSettings | None = None,
+    ) -> None:
+        """Finds candidates.
+
+        Args:
+            scene: knows free space.
+            poses: float64 [N, 4, 4], the cameras so far, ``T_world_camera``.
+            camera: of the views, undistorted.
+            up: float64 [3], the world's upward axis.
+            settings: what a view must be like.
+
+        Raises:
+            InputError: no camera so far, or shapes that do not fit.
+        """
+        self._settings = settings = settings or ProposalSettings()
+        if poses.ndim != 3 or poses.shape[1:] != (4, 4) or not len(poses):
+            raise InputError(f"poses are {poses.shape}, expected (N, 4, 4) with one camera or more")
+        height = max(8, round(camera.height / camera.width * settings.width_px))
+        self._camera = camera.scaled(settings.width_px, height)
+        self._candidates = np.concatenate([turned(poses, up, settings), placed(poses, up, scene, settings)])
+        self._scores = np.full(len(self._candidates), np.inf)
+
+    def best(self, mesh: Mesh) -> Proposal | None:
+        """The view of which most is missing, None where nothing is; neither it nor one like it is named again.
+
+        Args:
+            mesh: of the map as it is now.
+        """
+        coarse = clustered(mesh, self._settings.cell_m)
+        best: Proposal | None = None
+        for number in np.argsort(-self._scores, kind="stable"):
+            if best is not None and best.score >= self._scores[number]:
+                break
+            found = _judged(coarse, self._camera, self._candidates[number], self._settings)
+            self._scores[number] = 0.0 if found is None else found.score
+            if found is not None and (best is None or found.score > best.score):
+                best = found
+        if best is not None:
+            kept = [not _near(pose, best.T_world_camera) for pose in self._candidates]
+            self._candidates, self._scores = self._candidates[kept], self._scores[kept]
+        return best
 
 
 def turned(poses: Poses, up: NDArray[np.float64], settings: ProposalSettings) -> Poses:
@@ -143,15 +166,14 @@ def clustered(mesh: Mesh, cell_m: float) -> Mesh:
     if not len(mesh.vertices):
         return mesh
     cells = np.floor(mesh.vertices / cell_m).astype(np.int64)
-    _, first, owner = np.unique(cells, axis=0, return_index=True, return_inverse=True)
-    owner = owner.reshape(-1)
+    _, first, owner = np.unique(packed(cells), return_index=True, return_inverse=True)
     count = np.bincount(owner)[:, None]
     sums = np.stack([np.bincount(owner, mesh.vertices[:, axis].astype(np.float64)) for axis in range(3)], 1)
-    corners = owner[mesh.triangles]
-    kept = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 0] != corners[:, 2])
+    corners = owner[mesh.triangles].astype(np.int64)
+    corners = corners[(corners != np.roll(corners, 1, axis=1)).all(1)]
     return Mesh(
         (sums / count).astype(np.float32),
-        np.unique(corners[kept].astype(np.int32), axis=0),
+        corners[np.unique(packed(corners), return_index=True)[1]].astype(np.int32),
         mesh.colors[first],
         mesh.normals[first],
         mesh.provenance[first],
@@ -174,12 +196,9 @@ def _turn(pose: Poses, up: NDArray[np.float64], yaw_deg: float, pitch_deg: float
     return turned_about(left, left[:3, 0], pitch_deg)
 
 
-def _untried(candidates: Poses, tried: Poses) -> Poses:
-    def near(pose: Poses, other: Poses) -> bool:
-        apart_m = float(np.linalg.norm(pose[:3, 3] - other[:3, 3]))
-        return apart_m < _TRIED_M and rotation_angle_deg(pose, other) < _TRIED_DEG
-
-    return np.array([pose for pose in candidates if not any(near(pose, other) for other in tried)]).reshape(-1, 4, 4)
+def _near(pose: Poses, other: Poses) -> bool:
+    apart_m = float(np.linalg.norm(pose[:3, 3] - other[:3, 3]))
+    return apart_m < _TRIED_M and rotation_angle_deg(pose, other) < _TRIED_DEG
 
 
 def _spread(poses: Poses, count: int) -> Poses:

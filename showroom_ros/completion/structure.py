@@ -17,6 +17,7 @@ from scipy.spatial import KDTree
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.pointmap import point_normals
 from showroom_ros.geometry.se3 import Matrix, transform_points
+from showroom_ros.scene.coverage import packed
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.view import Provenance
 
@@ -190,7 +191,7 @@ def seen_surface(mesh: Mesh) -> KDTree | None:
     if not len(points):
         return None
     cells = np.floor(points / SEEN_CELL_M).astype(np.int64)
-    return KDTree(points[np.unique(cells, axis=0, return_index=True)[1]])
+    return KDTree(points[np.unique(packed(cells), return_index=True)[1]])
 
 
 def depth_within_reach(

@@ -80,13 +80,13 @@ class Coverage:
         result = np.zeros(len(flat), np.bool_)
         known = np.isfinite(flat).all(1) & (np.abs(np.nan_to_num(flat)).max(1, initial=0) < _LIMIT * self.cell_m)
         cell = np.floor(flat[known] / self.cell_m).astype(np.int64)
-        blocks, inverse_ = np.unique(cell // EDGE, axis=0, return_inverse=True)
-        inside = cell % EDGE
+        block, inside = cell // EDGE, cell % EDGE
+        _, first, inverse_ = np.unique(packed(block), return_index=True, return_inverse=True)
         values = np.zeros(len(cell), np.bool_)
-        for number, (x, y, z) in enumerate(blocks.tolist()):
+        for number, (x, y, z) in enumerate(block[first].tolist()):
             cells = self._free.get((x, y, z))
             if cells is not None:
-                rows = inverse_.reshape(-1) == number
+                rows = inverse_ == number
                 values[rows] = cells[tuple(inside[rows].T)]
         result[known] = values
         return result.reshape(points_.shape[:-1])
@@ -156,6 +156,12 @@ def _least_around(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.pad(depth, 1)
     height, width = depth.shape
     return np.minimum.reduce([padded[i : i + height, j : j + width] for i in range(3) for j in range(3)])
+
+
+def packed(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each cell [N, 3] of coordinates below 2^20 either way, int64 [N]; sorted as the cells are."""
+    x, y, z = (cells + _LIMIT).T
+    return np.asarray((x << 42) | (y << 21) | z)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -25,9 +25,8 @@ from showroom_ros.benchmarks.multi_view_scores import (
     scale_ratio,
     scores_of,
 )
-from showroom_ros.cli.main import main
 from showroom_ros.datasets.synthetic import room as room_module
-from showroom_ros.errors import DatasetError, InputError, ShowroomError, WeightsError
+from showroom_ros.errors import DatasetError, ShowroomError, WeightsError
 from showroom_ros.evaluation.benchmark import write_benchmark
 from showroom_ros.evaluation.pointmap import evaluate_pointmaps
 from showroom_ros.geometry.camera import Camera
@@ -278,18 +277,6 @@ def test_the_networks_latency_has_a_row(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert len(row.repeats) == 5
     assert min(row.repeats) <= row.value <= max(row.repeats)
     assert {row.name for row in result.rows} >= {"auc30_kitchen_2_student", "scale_error_kitchen_2_student_poses"}
-
-
-def test_the_command_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[tuple] = []
-
-    def run(*arguments, say):
-        asked.append(arguments)
-        raise InputError("enough")
-
-    monkeypatch.setattr(multi_view, "run", run)
-    assert main(["benchmark", "multi_view", "--data", str(tmp_path), "--scenes", "0", "--views", "5", "10"]) != 0
-    assert asked == [(tmp_path, ("student", "classical", "swept"), 0, [5, 10], "cpu")]
 
 
 @pytest.mark.parametrize(

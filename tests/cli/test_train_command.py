@@ -14,6 +14,7 @@ from showroom_ros.cli import train
 from showroom_ros.cli.main import main
 from showroom_ros.errors import ShowroomError
 from showroom_ros.networks.weights import load_weights
+from showroom_ros.training.tasks import TASKS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
@@ -130,3 +131,10 @@ def test_works_where_only_torch_and_numpy_are(
     (tmp_path / "mine.yaml").write_text("steps: 3")
     with pytest.raises(ShowroomError, match="pip install PyYAML"):
         run("--out", str(tmp_path / "out2"), "--recipe", str(tmp_path / "mine.yaml"))
+
+
+def test_help_names_every_network_that_can_be_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in TASKS)
