@@ -2,17 +2,17 @@
 
 A walk with a noisy depth camera is cut off once it has seen ``SHARE`` of what all of it and a look around from six
 places see; that much and more is the truth. ``completeness_5cm`` is the share of the true surface that has surface of
-the map within 5 cm, ``generated_precision_10cm`` the share of the generated surface that has true surface (of the
-whole room, seen or not) within 10 cm. ``measured_voxels_changed`` counts voxels with measured content that completion
-altered: it is to be 0. ``ms_per_view`` is all that a view takes, ``ms_fill_per_view`` painting it
-and giving it depth.
+the map within 5 cm, ``generated_precision_10cm`` the share of the generated surface that has true surface (of the whole
+room, seen or not) within 10 cm. ``measured_voxels_changed`` counts voxels with measured content that completion
+altered: it is to be 0. With ``--data`` a recording is cut off instead, and all of it is the truth. ``ms_per_view`` is
+all that a view takes, ``ms_fill_per_view`` painting it and giving it depth.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ from showroom_ros.completion.complete import Completion, Fill, complete, filled_
 from showroom_ros.completion.depth import make_depth_completer
 from showroom_ros.completion.holes import PartialView
 from showroom_ros.completion.inpaint import make_inpainter
+from showroom_ros.datasets.open import open_sequence
 from showroom_ros.errors import InputError, WeightsError
 from showroom_ros.evaluation.benchmark import BenchmarkResult, Row
 from showroom_ros.evaluation.mesh import evaluate_mesh
 from showroom_ros.evaluation.pictures import outside_picture, room_axes, up_direction
 from showroom_ros.evaluation.protocol import mean_of
-from showroom_ros.evaluation.surface import sample_surface
+from showroom_ros.evaluation.surface import Surface, sample_surface
 from showroom_ros.evaluation.visibility import VisibilityMask
 from showroom_ros.geometry.camera import assumed_camera
 from showroom_ros.scene.coverage import Coverage
@@ -59,8 +60,6 @@ METHODS = {
 ALONE = "_alone"
 """Methods whose names end so do without the planes of the room (``completion.structure``)."""
 
-UP = np.array([0.0, 0.0, 1.0])
-
 _MAP = MapSettings(voxel_size_m=0.03, truncation_m=0.12)
 _SIZE = 320, 240
 _PLACES = 6
@@ -69,6 +68,7 @@ _UNITS = {
     "completeness_5cm_before": "share",
     "completeness_5cm_after": "share",
     "generated_precision_10cm": "share",
+    "generated_judged_share": "share",
     "generated_m2": "m2",
     "measured_voxels_changed": "count",
     "views": "count",
@@ -88,8 +88,11 @@ class PartialScan:
         name: of the room.
         views: of the scan, with measured depth.
         truth: all that could have been seen.
-        exact: the room's own mesh.
+        exact: all of its surface, seen or not; of a recording no more than ``truth`` is known.
         share: of the truth that the scan saw.
+        up: float64 [3], the world's upward axis.
+        free: what all of a recording saw to be free; generated surface that is neither there nor near ``exact`` is
+            not judged. None where ``exact`` is all there is.
     """
 
     name: str
@@ -97,6 +100,8 @@ class PartialScan:
     truth: Mesh
     exact: Mesh
     share: float
+    up: NDArray[np.float64] = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
+    free: Coverage | None = None
 
 
 def run(
@@ -104,6 +109,7 @@ def run(
     scenes: int = SCENES,
     device: str = "cpu",
     *,
+    data: Path | None = None,
     pictures: Path | None = None,
     say: Say = lambda _: None,
 ) -> BenchmarkResult:
@@ -113,11 +119,12 @@ def run(
         methods: names of ``METHODS``, or ``INPAINTER+COMPLETER``.
         scenes: test rooms.
         device: where networks live.
+        data: a recording with colour, depth and poses in place of test rooms.
         pictures: folder for a picture of each room and method: before, after, and after by provenance.
         say: told what is done next.
 
     Raises:
-        InputError: no scenes, or an unknown method.
+        InputError: no scenes, an unknown method, or a recording without posed depth.
         OutputError: a picture cannot be written.
     """
     if scenes < 1:
@@ -125,8 +132,7 @@ def run(
     made, missing = _made(methods, device)
     found: dict[str, list[dict[str, Any]]] = {}
     described: list[dict[str, Any]] = []
-    for number in synthetic_scenes(scenes):
-        scan = partial_scan(number)
+    for scan in map(partial_scan, synthetic_scenes(scenes)) if data is None else [recorded_scan(data)]:
         described.append({"room": scan.name, "seen": scan.share, "keyframes": len(scan.views), "scores": {}})
         for name, (inpainter, completer) in made.items():
             say(f"{scan.name}: {name}")
@@ -199,6 +205,37 @@ def partial_scan(number: int, share: float = SHARE) -> PartialScan:
     return PartialScan(f"synthetic:test/{number}", views[:kept], truth, sequence.mesh, float(seen.mean()))
 
 
+def recorded_scan(path: Path, share: float = SHARE) -> PartialScan:
+    """A recording, cut off once its keyframes map ``share`` of what all of its frames map.
+
+    Generated surface is judged where the recording tells: near what it saw it is right, in what was free it is wrong.
+
+    Raises:
+        DatasetError: it cannot be read.
+        InputError: no frame has depth and a pose.
+    """
+    sequence = open_sequence(path)
+    selector, whole, views = KeyframeSelector(KeyframeSettings()), TsdfVolume(_MAP), []
+    free = Coverage(max_depth_m=_MAP.max_depth_m)
+    for index in range(len(sequence)):
+        view = sequence[index]
+        if view.depth is None or view.T_world_camera is None:
+            continue
+        whole.integrate(view)
+        free.observe(view)
+        if selector.select(view.image, view.T_world_camera, view.stamp_ns).is_keyframe:
+            views.append(view)
+    if not views:
+        raise InputError(f"{path}: no frame has depth and a pose")
+    truth, part, kept, seen = whole.extract_mesh(), TsdfVolume(_MAP), 0, 0.0
+    while kept < len(views) and seen < share:
+        part.integrate(views[kept])
+        kept += 1
+        seen = evaluate_mesh(part.extract_mesh(), truth, (0.05,), samples=20_000).recall[0.05]
+    up = room_axes(truth, up_direction([view.require_pose() for view in views]))[2]
+    return PartialScan(sequence.name, views[:kept], truth, truth, seen, up, free)
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A map before and after completion.
@@ -227,6 +264,8 @@ def completed(scan: PartialScan, fill: Fill, *, on_planes: bool = True) -> Outco
         volume.integrate(view)
         coverage.observe(view)
     voxels, before = volume.voxels(), volume.extract_mesh()
+    camera = scan.views[0].camera
+    camera = camera.scaled(*_SIZE) if camera.width > _SIZE[0] else camera
     fill_s = 0.0
 
     def timed(partial: PartialView) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -240,9 +279,9 @@ def completed(scan: PartialScan, fill: Fill, *, on_planes: bool = True) -> Outco
     done = complete(
         VolumeMap(volume, coverage),
         np.stack([view.require_pose() for view in scan.views]),
-        scan.views[0].camera,
+        camera,
         timed,
-        up=UP,
+        up=scan.up,
         max_views=MAX_VIEWS,
         on_planes=on_planes,
     )
@@ -264,9 +303,20 @@ def judged(scan: PartialScan, outcome: Outcome) -> dict[str, Any]:
         "ms_fill_per_view": outcome.fill_ms / views,
     }
     if len(generated.triangles):
-        precision = evaluate_mesh(generated, scan.exact, (0.1,), samples=50_000).precision[0.1]
-        scores |= {"generated_precision_10cm": precision, "generated_m2": _area(generated)}
+        right, told = _right_and_told(generated, scan)
+        scores |= {
+            "generated_precision_10cm": float(right.sum() / max(1, told.sum())),
+            "generated_judged_share": float(told.mean()),
+            "generated_m2": _area(generated),
+        }
     return scores
+
+
+def _right_and_told(generated: Mesh, scan: PartialScan) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of points spread over generated surface, which are within 10 cm of the true one, and which can be judged."""
+    points = sample_surface(generated, 50_000, 0).points
+    right = Surface(scan.exact).nearest(points).distance_m <= 0.1
+    return right, np.ones(len(points), bool) if scan.free is None else right | scan.free.is_free(points)
 
 
 def compared(outcome: Outcome, poses: NDArray[np.float64]) -> NDArray[np.uint8]:

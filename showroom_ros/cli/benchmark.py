@@ -176,6 +176,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "methods": _methods("planes, small, diffusion, nearest or INPAINTER+COMPLETER, each also with _alone"),
             "scenes": _ROOMS,
             "device": _DEVICE,
+            "data": _data("a recording with colour, depth and poses in place of made-up rooms"),
             "pictures": _option("--pictures", type=Path, help="folder for pictures of the rooms before and after"),
         },
     ),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tsdf_scenes import CAMERA, box_depth, room_views, view_of
 
 from showroom_ros.benchmarks import completion
-from showroom_ros.benchmarks.completion import PartialScan, changed_voxels, compared, completed, judged, run
+from showroom_ros.benchmarks.completion import (
+    PartialScan,
+    changed_voxels,
+    compared,
+    completed,
+    judged,
+    recorded_scan,
+    run,
+)
 from showroom_ros.completion.holes import PartialView
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.se3 import look_at
@@ -25,6 +35,10 @@ def scan() -> PartialScan:
             volume.integrate(view_of(box_depth(CAMERA, pose, -HALF, HALF), pose))
     whole = volume.extract_mesh()
     return PartialScan("box", [v for v in views if v.require_pose()[0, 2] > -0.3], whole, whole, 0.7)
+
+
+class Recording(list):
+    name = "box"
 
 
 def truth(partial: PartialView) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +76,22 @@ def test_the_picture_shows_what_was_added_and_says_so(scan: PartialScan) -> None
     pink = (kinds[..., 0].astype(int) - kinds[..., 1] > 30) & (kinds[..., 2].astype(int) - kinds[..., 1] > 15)
     assert pink.mean() > 0.01
     assert (pink & more).sum() > 0.8 * pink.sum()
+
+
+def test_a_recording_is_cut_off_and_all_of_it_is_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion, "open_sequence", lambda path: Recording(room_views(24)))
+    part = recorded_scan(Path("box"))
+    assert 0.7 <= part.share < 0.95
+    assert 2 <= len(part.views) < 24
+    assert part.up @ (0, 0, 1) > 0.99
+    outcome = completed(part, truth)
+    scores = judged(part, outcome)
+    assert scores["completeness_5cm_before"] == pytest.approx(part.share, abs=0.03)
+    assert scores["completeness_5cm_after"] > scores["completeness_5cm_before"] + 0.05
+    assert scores["measured_voxels_changed"] == 0
+    monkeypatch.setattr(completion, "open_sequence", lambda path: Recording([]))
+    with pytest.raises(InputError, match="box: no frame has depth and a pose"):
+        recorded_scan(Path("box"))
 
 
 def test_changed_voxels_are_counted(scan: PartialScan) -> None:

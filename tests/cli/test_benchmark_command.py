@@ -46,7 +46,7 @@ def measured_with(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict:
 DEFAULTS = {
     "rooms": {"device": "cpu"},
     "posed_rgb": {"recording": None, "methods": ("one", "two"), "scenes": 4, "device": "cpu"},
-    "completion": {"methods": ("one", "two"), "scenes": 4, "device": "cpu", "pictures": None},
+    "completion": {"methods": ("one", "two"), "scenes": 4, "device": "cpu", "data": None, "pictures": None},
     "inpainting": {"methods": ("one", "two"), "scenes": 4, "device": "cpu"},
     "scene_geometry": {
         "dataset": None, "data": None, "split": None, "methods": None, "scenes": None, "device": "cpu", "jobs": None,
