@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from showroom_ros.benchmarks.posed_rgb_data import synthetic_scenes
 from showroom_ros.completion.backends import DepthCompleter, Inpainter
-from showroom_ros.completion.completable import VolumeMap
+from showroom_ros.completion.completable import map_of_views
 from showroom_ros.completion.complete import Completion, Fill, complete, filled_by
 from showroom_ros.completion.depth import make_depth_completer
 from showroom_ros.completion.holes import PartialView
@@ -259,13 +259,11 @@ class Outcome:
 
 def completed(scan: PartialScan, fill: Fill, *, on_planes: bool = True) -> Outcome:
     """Fuses the scan and completes it; arguments as ``completion.complete.complete``."""
-    volume, coverage = TsdfVolume(_MAP), Coverage(max_depth_m=_MAP.max_depth_m)
-    for view in scan.views:
-        volume.integrate(view)
-        coverage.observe(view)
+    scene = map_of_views(scan.views, TsdfVolume(_MAP))
+    volume = scene.volume
     voxels, before = volume.voxels(), volume.extract_mesh()
     camera = scan.views[0].camera
-    camera = camera.scaled(*_SIZE) if camera.width > _SIZE[0] else camera
+    camera = camera.of_width(min(_SIZE[0], camera.width))
     fill_s = 0.0
 
     def timed(partial: PartialView) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -277,7 +275,7 @@ def completed(scan: PartialScan, fill: Fill, *, on_planes: bool = True) -> Outco
 
     start = time.perf_counter()
     done = complete(
-        VolumeMap(volume, coverage),
+        scene,
         np.stack([view.require_pose() for view in scan.views]),
         camera,
         timed,

@@ -57,9 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Reconstructs, decides, makes up, writes, says what was decided."""
     from showroom_ros.cli.reconstruct_photos import placed, read_photos
+    from showroom_ros.completion.completable import map_of_views
     from showroom_ros.completion.complete import filled_by
     from showroom_ros.completion.depth import make_depth_completer
-    from showroom_ros.completion.extend import extend, scene_of, settings_of_photos
+    from showroom_ros.completion.extend import extend, settings_of_photos
     from showroom_ros.completion.inpaint import make_inpainter
     from showroom_ros.reconstruction.outputs import make_parent
     from showroom_ros.scene.volume import make_volume
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
     make_parent(arguments.out)  # before the work, not after
     photos, rejected = read_photos(paths)
     method, result = placed(photos, settings)
-    scene = scene_of(result.views, make_volume(settings_of_photos(settings.map), device))
+    scene = map_of_views(result.views, make_volume(settings_of_photos(settings.map), device))
     made, is_whole = extend(
         scene,
         [view.require_pose() for view in result.views],

@@ -130,8 +130,7 @@ def write_completed(result: OfflineResult, sequence: Sequence, settings: Setting
     from showroom_ros.scene.mesh_files import save_mesh
 
     chosen = settings.completion
-    whole = sequence[result.used[0]].camera.without_distortion()
-    camera = whole.scaled(chosen.image_width, max(8, round(whole.height / whole.width * chosen.image_width)))
+    camera = sequence[result.used[0]].camera.without_distortion().of_width(chosen.image_width)
     poses = np.stack([pose for _, pose in result.poses][:: max(1, len(result.poses) // _MOST_POSES)])
     bar = progress_bar("completing")
     done = complete(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -77,6 +78,19 @@ class VolumeMap:
         self.volume.integrate(view)
 
 
+def map_of_views(views: Sequence[View], volume: Volume) -> VolumeMap:
+    """The map of posed views with depth, fused into an empty ``volume``.
+
+    Raises:
+        InputError: a view without pose or depth.
+    """
+    coverage = Coverage(max_depth_m=volume.settings.max_depth_m)
+    for view in views:
+        volume.integrate(view)
+        coverage.observe(view)
+    return VolumeMap(volume, coverage)
+
+
 def map_seen_from(volume: Volume, camera: Camera, poses: NDArray[np.float64]) -> VolumeMap:
     """A finished map: what lies in front of its surface, seen from where the cameras were, is free.
 
@@ -85,8 +99,7 @@ def map_seen_from(volume: Volume, camera: Camera, poses: NDArray[np.float64]) ->
         camera: undistorted; pictures ``LOOK_PX`` wide are enough for free cells.
         poses: float64 [N, 4, 4], ``T_world_camera``.
     """
-    if camera.width > LOOK_PX:
-        camera = camera.scaled(LOOK_PX, max(1, round(camera.height / camera.width * LOOK_PX)))
+    camera = camera.of_width(min(LOOK_PX, camera.width))
     coverage = Coverage(max_depth_m=volume.settings.max_depth_m)
     image = np.zeros((camera.height, camera.width, 3), np.uint8)
     for pose in poses:

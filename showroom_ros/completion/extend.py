@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from showroom_ros.completion.completable import CompletableMap, VolumeMap
+from showroom_ros.completion.completable import CompletableMap
 from showroom_ros.completion.complete import Fill, put_generated
 from showroom_ros.completion.holes import PartialView, partial_view_of_mesh
 from showroom_ros.completion.layout import LayoutNetwork, is_front_view, wall_areas
@@ -22,9 +22,7 @@ from showroom_ros.completion.structure import Structure
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.camera import Camera
 from showroom_ros.geometry.se3 import Matrix, turned_about
-from showroom_ros.scene.coverage import Coverage
 from showroom_ros.scene.view import View
-from showroom_ros.scene.volume import Volume
 from showroom_ros.settings import MapSettings
 
 TURN_DEG = 30.0
@@ -70,19 +68,6 @@ def settings_of_photos(settings: MapSettings) -> MapSettings:
     them sees, would be missing, and with them what an extension goes on from.
     """
     return replace(settings, min_weight=min(settings.min_weight, SEEN_ONCE))
-
-
-def scene_of(views: Sequence[View], volume: Volume) -> VolumeMap:
-    """The map of posed views with depth, fused into an empty ``volume``.
-
-    Raises:
-        InputError: a view without pose or depth.
-    """
-    coverage = Coverage(max_depth_m=volume.settings.max_depth_m)
-    for view in views:
-        volume.integrate(view)
-        coverage.observe(view)
-    return VolumeMap(volume, coverage)
 
 
 def by_surface(up: ArrayLike, turn_deg: float = TURN_DEG) -> Decide:
@@ -192,8 +177,7 @@ def _made(
 def _known_share(scene: CompletableMap, camera: Camera, tried: Sequence[Matrix]) -> KnownShare:
     """Judged on a small picture; views that were made already count as known, whatever is left of their holes."""
     mesh = scene.mesh()
-    width = min(_JUDGED_PX, camera.width)
-    small = camera.scaled(width, max(1, round(camera.height * width / camera.width)))
+    small = camera.of_width(min(_JUDGED_PX, camera.width))
 
     def known_share(pose: Matrix) -> float:
         if any(np.abs(pose - other).max() < _SAME_POSE for other in tried):

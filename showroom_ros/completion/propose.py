@@ -105,8 +105,7 @@ class Search:
         self._settings = settings = settings or ProposalSettings()
         if poses.ndim != 3 or poses.shape[1:] != (4, 4) or not len(poses):
             raise InputError(f"poses are {poses.shape}, expected (N, 4, 4) with one camera or more")
-        height = max(8, round(camera.height / camera.width * settings.width_px))
-        self._camera = camera.scaled(settings.width_px, height)
+        self._camera = camera.of_width(settings.width_px)
         self._candidates = np.concatenate([turned(poses, up, settings), placed(poses, up, scene, settings)])
         self._scores = np.full(len(self._candidates), np.inf)
 

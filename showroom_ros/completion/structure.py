@@ -43,7 +43,7 @@ _BINS = 72
 _LEVEL_COS, _UPRIGHT_COS = 0.95, 0.2
 _REFIT_COS = 0.985
 _MOST_SUPPORT = 4000
-_NEAREST_M, _FARTHEST_M = 0.2, 10.0
+_LEAST_HIT_M, _MOST_HIT_M = 0.2, 10.0
 
 Points = NDArray[np.float64]
 
@@ -162,11 +162,11 @@ def depth_on_planes(
     hits = np.stack([plane.depth_along(rays, origin) for plane in planes])
     bounds = [hit for hit, plane in zip(hits, planes, strict=True) if plane.is_bound]
     metres = np.minimum.reduce([depth[row, column].astype(np.float64), *bounds])
-    hits[(hits < _NEAREST_M) | (hits > _FARTHEST_M)] = np.inf
+    hits[(hits < _LEAST_HIT_M) | (hits > _MOST_HIT_M)] = np.inf
     apart = np.abs(np.log(hits / metres))
-    whole = depth.copy()
-    whole[row, column] = metres
-    facing = point_normals(camera.back_project(whole))[row, column] @ T_world_camera[:3, :3].T
+    result = depth.copy()
+    result[row, column] = metres
+    facing = point_normals(camera.back_project(result))[row, column] @ T_world_camera[:3, :3].T
     turned = np.stack([facing @ plane.normal for plane in planes])
     apart[~(turned >= ALIKE_COS)] = np.inf
     number, pixel = np.nonzero(apart <= NEAR)
@@ -177,11 +177,9 @@ def depth_on_planes(
         usable[own] = np.isfinite(plane.support.query(places[own], distance_upper_bound=REACH_M)[0])
     usable[usable] = ~is_free(places[usable])
     apart[number[~usable], pixel[~usable]] = np.inf
-    apart[apart > NEAR] = np.inf
     best = np.argmin(apart, 0)
     every = np.arange(len(row))
-    result = depth.copy()
-    result[row, column] = np.where(np.isfinite(apart[best, every]), hits[best, every], metres)
+    result[row, column] = np.where(apart[best, every] <= NEAR, hits[best, every], metres)
     return result
 
 

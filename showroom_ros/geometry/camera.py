@@ -101,6 +101,10 @@ class Camera:
             cy=(self.cy + 0.5) * sy - 0.5,
         )
 
+    def of_width(self, width: int) -> Camera:
+        """The camera of the image resized to ``width`` pixels across, its height in proportion and at least 8."""
+        return self.scaled(width, max(8, round(self.height / self.width * width)))
+
     def cropped(self, left: int, top: int, width: int, height: int) -> Camera:
         """The camera of ``image[top:top + height, left:left + width]``.
 

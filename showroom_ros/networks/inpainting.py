@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from showroom_ros.errors import SettingsError
 from showroom_ros.networks.kind import NetworkKind
-from showroom_ros.networks.layers import ConvBlock, Residual
+from showroom_ros.networks.layers import ConvBlock, Residual, zeroed
 from showroom_ros.networks.transformer import Block
 
 COARSE_PX, COARSE_SMOOTHINGS, FINE_SMOOTHINGS = 64, 16, 2
@@ -99,7 +99,7 @@ class InpaintingNet(nn.Module):
         self.found = nn.Conv2d(3 * len(NEARNESS) + 3, quarter, 1)
         self.up_quarter = Up(eighth, quarter)
         self.up_half = Up(quarter, half)
-        self.coarse = nn.ModuleList(_zero(nn.Conv2d(width, 3, 1)) for width in (last, eighth, quarter))
+        self.coarse = nn.ModuleList(zeroed(nn.Conv2d(width, 3, 1)) for width in (last, eighth, quarter))
         self.leave = nn.Conv2d(half, 1 + len(DIRECTIONS) + len(NEARNESS) + 3, 1)
         nn.init.zeros_(self.leave.weight)
         with torch.no_grad():
@@ -293,13 +293,6 @@ def _halved(colour: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 def _per_head(x: Tensor, heads: int) -> Tensor:
     """[B, heads * C, h, w] as [B, heads, h * w, C]."""
     return x.flatten(2).unflatten(1, (heads, -1)).transpose(2, 3)
-
-
-def _zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with weights that give zero."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    return layer
 
 
 def _smoothly(x: Tensor, like: Tensor) -> Tensor:

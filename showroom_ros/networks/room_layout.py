@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from showroom_ros.errors import SettingsError
 from showroom_ros.networks.kind import NetworkKind
-from showroom_ros.networks.layers import ConvBlock, Residual, norm
+from showroom_ros.networks.layers import ConvBlock, Residual, norm, zeroed
 
 CLASSES = 5
 REFERENCE_PX = 400
@@ -135,9 +135,9 @@ class AttentionBlock(nn.Module):
         self.heads = heads
         self.place = nn.Conv2d(channels, channels, 3, 1, 1, groups=channels)
         self.look_norm, self.think_norm = norm(channels), norm(channels)
-        self.look_in, self.look_out = nn.Conv2d(channels, 3 * channels, 1), _zero(nn.Conv2d(channels, channels, 1))
+        self.look_in, self.look_out = nn.Conv2d(channels, 3 * channels, 1), zeroed(nn.Conv2d(channels, channels, 1))
         self.think = nn.Sequential(
-            nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), _zero(nn.Conv2d(2 * channels, channels, 1))
+            nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), zeroed(nn.Conv2d(2 * channels, channels, 1))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -149,14 +149,6 @@ class AttentionBlock(nn.Module):
         found = F.scaled_dot_product_attention(query, key, value)
         x = x + self.look_out(found.transpose(-1, -2).reshape(batch, channels, height, width))
         return x + self.think(self.think_norm(x))
-
-
-def _zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with weights that give zero."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _places_of(images: Tensor) -> Tensor:

@@ -203,11 +203,10 @@ class SceneCompletion:
         with self._one_at_a_time:
             if self._camera is None or not self._poses:
                 raise InputError("no view with a pose and depth came yet: nothing tells where to look from")
-            height = max(8, round(self._camera.height / self._camera.width * chosen.image_width))
             return complete(
                 SharedMap(self._worker, self._scene, fuse),
                 np.stack(self._poses),
-                self._camera.scaled(chosen.image_width, height),
+                self._camera.of_width(chosen.image_width),
                 lambda partial: self._filled(partial, check),
                 up=grid_rotation(chosen.up)[:, 2],
                 max_views=max_views,

@@ -7,7 +7,7 @@ import pytest
 from tsdf_scenes import CAMERA, box_depth, room_views, view_of
 
 from showroom_ros.benchmarks.completion import changed_voxels, generated_surface
-from showroom_ros.completion.completable import VolumeMap
+from showroom_ros.completion.completable import VolumeMap, map_of_views
 from showroom_ros.completion.complete import Completion, complete
 from showroom_ros.completion.holes import PartialView, partial_view_of_mesh
 from showroom_ros.completion.merge import generated_part
@@ -23,7 +23,6 @@ from showroom_ros.completion.propose import (
 )
 from showroom_ros.errors import InputError
 from showroom_ros.geometry.se3 import look_at
-from showroom_ros.scene.coverage import Coverage
 from showroom_ros.scene.mesh import Mesh
 from showroom_ros.scene.view import Provenance
 from showroom_ros.scene.volume import TsdfVolume
@@ -38,11 +37,7 @@ SOME = [view for view in ALL if view.require_pose()[0, 2] > -0.3]
 
 
 def scan(views: list) -> tuple[VolumeMap, np.ndarray]:
-    volume, coverage = TsdfVolume(SETTINGS), Coverage()
-    for view in views:
-        volume.integrate(view)
-        coverage.observe(view)
-    return VolumeMap(volume, coverage), np.stack([view.require_pose() for view in views])
+    return map_of_views(views, TsdfVolume(SETTINGS)), np.stack([view.require_pose() for view in views])
 
 
 def truth(partial: PartialView) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from tsdf_scenes import box_depth, rays, view_of
 
 from showroom_ros.benchmarks.completion import changed_voxels
-from showroom_ros.completion.completable import VolumeMap
+from showroom_ros.completion.completable import VolumeMap, map_of_views
 from showroom_ros.completion.complete import filled_by
 from showroom_ros.completion.depth import make_depth_completer
-from showroom_ros.completion.extend import Extension, by_layout, by_surface, extend, scene_of
+from showroom_ros.completion.extend import Extension, by_layout, by_surface, extend
 from showroom_ros.completion.holes import PartialView
 from showroom_ros.completion.inpaint import make_inpainter
 from showroom_ros.completion.photo_decision import Side
@@ -60,7 +60,7 @@ def painted(partial: PartialView) -> Filled:
 
 
 def extended(views: list[View], fill: Callable = exact, **how) -> tuple[VolumeMap, list[Extension], bool]:
-    scene = scene_of(views, TsdfVolume(MAP))
+    scene = map_of_views(views, TsdfVolume(MAP))
     poses = how.pop("poses", np.stack([view.require_pose() for view in views]))
     made, is_whole = extend(scene, poses, views[0].camera, how.pop("decide", by_surface(UP)), fill, up=UP, **how)
     return scene, made, is_whole
@@ -81,7 +81,7 @@ def generated_headings_deg(scene: VolumeMap, eye: tuple[float, float, float] = (
 @pytest.mark.parametrize(("gap_middle_deg", "beside"), [(0, 0), (77, 11), (200, 0)])
 def test_what_is_missing_is_named_and_made_there_alone(fill: Callable, gap_middle_deg: float, beside: int) -> None:
     views = around(gap_middle_deg + 48, 24, 12)  # the last looks 48 deg beside the gap's middle, too
-    alone = scene_of(views, TsdfVolume(MAP))
+    alone = map_of_views(views, TsdfVolume(MAP))
     before = alone.volume.voxels()
     three = np.stack([views[number].require_pose() for number in (beside, 5, 6)])  # only one of them is beside the gap
     scene, made, _ = extended(views, fill, poses=three)
@@ -151,7 +151,7 @@ def test_layouts_of_three_photos_decide_as_showroom_does(towards: int, drop_m: f
     views = textured([photo(0, eye, WIDE), photo(50 * towards, lower, WIDE), photo(60 * towards, lower, WIDE)], 0)
     order = [1, 0, 2]
     views = [views[number] for number in order]
-    before = scene_of(views, TsdfVolume(MAP)).volume.voxels()
+    before = map_of_views(views, TsdfVolume(MAP)).volume.voxels()
     decide = by_layout(ExactLayout(views), [view.image for view in views])
     scene, made, is_whole = extended(views, decide=decide, max_views=3)
     assert [(one.photo, one.side) for one in made] == [(1, side)]  # once, whatever the map looks like then

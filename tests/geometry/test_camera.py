@@ -188,3 +188,10 @@ def test_assumed_camera_spans_its_field_of_view() -> None:
         assumed_camera(640, 480, 180.0)
     with pytest.raises(InputError, match="camera size is 0x480"):
         assumed_camera(0, 480)
+
+
+def test_a_width_keeps_the_shape_of_the_image_and_eight_rows() -> None:
+    camera = Camera(640, 480, 500.0, 510.0, 320.0, 240.0)
+    assert camera.of_width(160) == camera.scaled(160, 120)
+    assert camera.of_width(640) == camera
+    assert Camera(640, 16, 500.0, 500.0, 320.0, 8.0).of_width(64).height == 8

@@ -224,7 +224,7 @@ class _Taker:
 
     def __init__(self, renderer: Renderer, camera: Camera, stance: Stance, rng: Generator) -> None:
         self.stance, self.rng, self._renderer = stance, rng, renderer
-        self._small = camera.scaled(_JUDGED_PX, max(8, round(camera.height / camera.width * _JUDGED_PX)))
+        self._small = camera.of_width(_JUDGED_PX)
         self._space = WalkableSpace(renderer.room.plan, renderer.room.furniture, _CLEARANCE_M)
         self._places = self._space.spread(150)
 
